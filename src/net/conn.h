@@ -1,0 +1,81 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One byte stream to a peer: TCP or a Unix socket today, TLS behind the same functions later.
+ *
+ * A connection is made by conn_connect or comes from a listener. Its owner sets the events and
+ * gets bytes, room and the end; each comes in a turn of its own, never from inside a call.
+ * Writing tries the socket at once and keeps the rest in a buffer that was born with its maximum.
+ */
+#ifndef VOXBUS_NET_CONN_H
+#define VOXBUS_NET_CONN_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "base/str.h"
+#include "loop/loop.h"
+
+struct conn;
+struct listener;
+
+struct conn_events {
+	/* Only for conn_connect: it is open. */
+	void (*on_open)(void *arg);
+	/* Bytes came; they are gone when it returns. */
+	void (*on_data)(void *arg, struct str data);
+	/* All that was written has been taken by the kernel. Optional. */
+	void (*on_drain)(void *arg);
+	/*
+	 * The end: 0 = the peer closed in order, -ETIMEDOUT, -ECONNRESET, -ECONNREFUSED, ...
+	 * Nothing comes after it, and the connection is to be destroyed by its owner (here or
+	 * later). Never called after conn_destroy.
+	 */
+	void (*on_end)(void *arg, int reason);
+};
+
+struct conn_options {
+	size_t write_max;	     /* bytes kept for a slow reader; 0 = 1 MiB */
+	uint64_t connect_timeout_ms; /* conn_connect: look-up and connect together; 0 = 5 s */
+};
+
+/*
+ * address: "127.0.0.1:8090", "[::1]:8090", "host:8090" (looked up on the thread pool) or
+ * "unix:/path". 0 and *ret, or -EINVAL with a sentence for an address that is none; all later
+ * failures come by on_end.
+ */
+int conn_connect(struct loop *loop, struct str address, const struct conn_options *options,
+		 const struct conn_events *events, void *arg, struct conn **ret, struct err *e);
+/* Who takes a connection from a listener (or passes it on, as an upgrade does) sets its events. */
+void conn_set_events(struct conn *conn, const struct conn_events *events, void *arg);
+/*
+ * Writes all parts, in order: 0, or -ENOBUFS (over write_max: nothing was taken), or -EPIPE
+ * (ended). The bytes are the caller's again when it returns.
+ */
+int conn_write(struct conn *conn, const struct str *parts, size_t n);
+/* Bytes that the kernel has not taken yet. */
+size_t conn_pending(const struct conn *conn);
+/* Stops or resumes reading: the peer is held back by TCP. A new connection reads. */
+void conn_pause(struct conn *conn, bool on);
+/* No more writes; what is pending goes out, then FIN. on_end comes when the peer closes too. */
+void conn_shutdown(struct conn *conn);
+/* Closes at once, drops what is pending; no event comes any more. NULL is fine. */
+struct conn *conn_destroy(struct conn *conn);
+/* "127.0.0.1:53124" or "unix": for logs. Lives as long as the connection. */
+const char *conn_peer(const struct conn *conn);
+/* The peer's address without its port, for limits per address; empty for a Unix socket. */
+struct str conn_peer_address(const struct conn *conn);
+bool conn_peer_is_loopback(const struct conn *conn);
+
+/*
+ * Listens on "127.0.0.1:8090", "[::]:8090", "unix:/path" (mode 0600; a dead socket file is
+ * replaced, a live one refused). on_conn owns each new connection. The port 0 draws one;
+ * listener_port tells which. A refusal's sentence names the address and what to do.
+ */
+int listener_create(struct loop *loop, struct str address, const struct conn_options *options,
+		    void (*on_conn)(void *arg, struct conn *conn), void *arg,
+		    struct listener **ret, struct err *e);
+int listener_port(const struct listener *listener);
+/* Also removes a Unix socket's file. */
+struct listener *listener_destroy(struct listener *listener);
+
+#endif
