@@ -77,8 +77,10 @@ struct port_view {
 void hub_each_port(struct hub *hub, void (*fn)(void *arg, const struct port_view *view), void *arg);
 
 struct dialog_view {
-	struct str id, application, engine, channel, channel_name, caller, called;
-	const char *state; /* "opening", "open", "ending" */
+	struct str id, application, engine;
+	struct str channel; /* id of its first channel */
+	struct str label;   /* for people: what the engine said of it when it opened */
+	const char *state;  /* "opening", "open", "ending" */
 	uint64_t opened_wall_ns;
 	uint64_t events, commands, unread; /* unread: events that no reader has settled */
 	size_t objects, channels;
