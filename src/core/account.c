@@ -282,6 +282,13 @@ struct account *accounts_find(struct accounts *accounts, struct str sid)
 	return node ? container_of(node, struct account, node) : NULL;
 }
 
+struct account *accounts_only(struct accounts *accounts)
+{
+	return accounts->accounts.count == 1
+		       ? container_of(map_first(&accounts->accounts), struct account, node)
+		       : NULL;
+}
+
 struct str account_sid(const struct account *account)
 {
 	return account->node.key;
