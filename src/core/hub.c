@@ -152,7 +152,8 @@ int hub_add_port(struct hub *hub, const struct port_ops *ops, const char *name, 
 				       .log = port->log,
 				       .name = port->name,
 				       .node = hub->opt.node,
-				       .http = hub->opt.http };
+				       .http = hub->opt.http,
+				       .accounts = hub->opt.accounts };
 	rc = ops->create(port, &port->env, conf, &port->self, e);
 	if (rc < 0) {
 		port->self = NULL;

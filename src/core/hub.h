@@ -21,6 +21,7 @@
 #include "core/port.h"
 #include "core/stream.h"
 
+struct accounts;
 struct hub;
 struct journal;
 
@@ -31,6 +32,7 @@ struct hub_options {
 	struct journal *journal;      /* NULL: nothing is recorded */
 	struct streams *streams;      /* with that journal set */
 	struct http_server *http;     /* handed to ports; may be NULL */
+	struct accounts *accounts;    /* handed to ports; may be NULL */
 	uint64_t command_deadline_ms; /* 0 = 30 s */
 	uint64_t linger_ms;           /* a dialog without channels closes after this; 0 = 10 s */
 	size_t commands_max;          /* waiting commands of one dialog; 0 = 1000: -EBUSY */

@@ -84,10 +84,11 @@ struct delivery {
 struct port_env {
 	struct loop *loop;
 	struct hub *hub;
-	const struct log *log;    /* has port=<name> in it */
-	const char *name;         /* "pbx1": unique in its role */
-	const char *node;         /* this daemon's name */
-	struct http_server *http; /* the core never looks inside; NULL in tests without one */
+	const struct log *log;     /* has port=<name> in it */
+	const char *name;          /* "pbx1": unique in its role */
+	const char *node;          /* this daemon's name */
+	struct http_server *http;  /* the core never looks inside; NULL in tests without one */
+	struct accounts *accounts; /* who may do what; NULL in tests without any */
 };
 
 struct port_stat {
