@@ -105,7 +105,7 @@ struct loop *hub_loop(struct hub *hub)
 	return hub->opt.loop;
 }
 
-struct port *hub_find_port(struct hub *hub, struct str name, unsigned role)
+struct port *hub_port(struct hub *hub, struct str name, unsigned role)
 {
 	list_for_each (it, &hub->ports) {
 		struct port *port = container_of(it, struct port, link);
@@ -142,7 +142,7 @@ int hub_add_port(struct hub *hub, const struct port_ops *ops, const char *name, 
 	struct port *port;
 	int rc;
 
-	if (hub_find_port(hub, str_from(name), role))
+	if (hub_port(hub, str_from(name), role))
 		return err_set(e, -EEXIST, "\"%s\": there is a port of that name already", name);
 	port = port_create(hub, ops, name);
 	if (!port || !port->name || !port->scope)
@@ -211,6 +211,11 @@ int hub_add_application(struct hub *hub, struct str name, struct port *bus, bool
 	if (rc < 0)
 		application_destroy(a);
 	return rc;
+}
+
+bool hub_has_application(const struct hub *hub, struct str name)
+{
+	return map_find(&hub->applications, name) != NULL;
 }
 
 static int start_role(struct hub *hub, unsigned role, struct err *e)

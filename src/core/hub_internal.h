@@ -139,7 +139,6 @@ struct observer {
 };
 
 /* hub.c */
-struct port *hub_find_port(struct hub *hub, struct str name, unsigned role);
 /* "<scope>/<topic>" in name; the topic is a prefix and a rest. */
 struct str port_stream_name(const struct port *port, char name[NAME_MAX_BYTES], struct str prefix,
 			    struct str rest);

@@ -154,7 +154,7 @@ static void recover(void *arg, struct str key, struct str value)
 	struct hub *hub = arg;
 	struct str id = str_skip(key, STR("dialog/").n), version = take(&value);
 	struct map_node *app = map_find(&hub->applications, take(&value));
-	struct port *engine = hub_find_port(hub, take(&value), PORT_ENGINE);
+	struct port *engine = hub_port(hub, take(&value), PORT_ENGINE);
 	uint64_t state = take_number(&value);
 	struct dialog *d;
 
