@@ -6,21 +6,12 @@
 
 #include <openssl/evp.h>
 
+#include "codec/http.h"
+
 /* RFC 6455 section 1.3. */
 #define GUID "258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 
 enum { KEY_LENGTH = WEBSOCKET_KEY_SIZE - 1, SHA1_SIZE = 20 };
-
-bool websocket_has_token(struct str list, struct str token)
-{
-	while (list.p) {
-		struct str item = str_trim(str_cut(&list, ','));
-
-		if (str_eq_nocase(item, token))
-			return true;
-	}
-	return false;
-}
 
 static void set_once(struct websocket_head *h, struct str *at, struct str value)
 {
@@ -32,9 +23,9 @@ void websocket_head_add(struct websocket_head *h, struct str name, struct str va
 {
 	value = str_trim(value);
 	if (str_eq_nocase(name, STR("Upgrade")))
-		h->upgrade |= websocket_has_token(value, STR("websocket"));
+		h->upgrade |= http_has_token(value, STR("websocket"));
 	else if (str_eq_nocase(name, STR("Connection")))
-		h->connection |= websocket_has_token(value, STR("Upgrade"));
+		h->connection |= http_has_token(value, STR("Upgrade"));
 	else if (str_eq_nocase(name, STR("Sec-WebSocket-Key")))
 		set_once(h, &h->key, value);
 	else if (str_eq_nocase(name, STR("Sec-WebSocket-Accept")))

@@ -44,8 +44,6 @@ int websocket_check_answer(const struct websocket_head *head, struct str accept,
 void websocket_key(const unsigned char nonce[WEBSOCKET_NONCE], char key[WEBSOCKET_KEY_SIZE]);
 /* The answer to a key: base64(SHA-1(key + GUID)). 0, or -ENOMEM when OpenSSL can't. */
 int websocket_accept(struct str key, char accept[WEBSOCKET_ACCEPT_SIZE]);
-/* Whether a comma-separated list holds a token, any case. */
-bool websocket_has_token(struct str list, struct str token);
 /* A close code that may stand in a frame (RFC 6455 section 7.4 and the registry). */
 bool websocket_code_is_valid(int code);
 

@@ -130,6 +130,8 @@ static void take_piece(struct ws_frames *f, const struct wslay_frame_iocb *io)
 	struct str piece = str_make((const char *)io->data, io->data_length);
 	bool control = wslay_is_ctrl_frame(io->opcode), whole;
 
+	if (!piece.n)
+		piece.p = "";
 	if (!f->in_frame) {
 		int code = check_header(f, io);
 
@@ -240,7 +242,7 @@ int ws_frames_put(struct ws_frames *f, enum ws_opcode opcode, struct str data, s
 		.opcode = (uint8_t)opcode,
 		.mask = !f->init.server,
 		.payload_length = data.n,
-		.data = (const uint8_t *)data.p,
+		.data = (const uint8_t *)(data.n ? data.p : ""),
 		.data_length = data.n,
 	};
 
