@@ -25,13 +25,13 @@ struct http_request;
 struct http_server;
 
 struct http_server_options {
-	size_t header_max;	    /* request line and headers, bytes; 0 = 16 KiB: else 431 */
-	size_t target_max;	    /* 0 = 8 KiB: else 414 */
-	size_t write_max;	    /* bytes kept for a slow reader of an answer; 0 = 4 MiB */
+	size_t header_max;          /* request line and headers, bytes; 0 = 16 KiB: else 431 */
+	size_t target_max;          /* 0 = 8 KiB: else 414 */
+	size_t write_max;           /* bytes kept for a slow reader of an answer; 0 = 4 MiB */
 	uint64_t header_timeout_ms; /* from the first byte of a request; 0 = 10 s: 408 and close */
 	uint64_t idle_timeout_ms;   /* between requests; 0 = 75 s: close */
-	size_t body_rate_min;	    /* bytes/s over 5 s windows while a body comes; 0 = 256: 408 */
-	size_t conns_max;	    /* 0 = 20,000: further ones get 503 and are closed */
+	size_t body_rate_min;       /* bytes/s over 5 s windows while a body comes; 0 = 256: 408 */
+	size_t conns_max;           /* 0 = 20,000: further ones get 503 and are closed */
 	size_t conns_per_address;   /* 0 = 256; loopback and Unix sockets are not counted: 503 */
 };
 
@@ -48,7 +48,7 @@ struct http_request_info {
 	struct str body;
 	const struct http_header *headers;
 	size_t n_headers;
-	int minor;	 /* HTTP/1.minor: 0 or 1 */
+	int minor;        /* HTTP/1.minor: 0 or 1 */
 	const char *peer; /* "127.0.0.1:5000": for logs */
 	struct str peer_address;
 };
@@ -57,8 +57,9 @@ struct http_request_info {
 typedef void (*http_handler)(void *arg, struct http_request *request);
 
 struct http_mount {
-	struct str prefix; /* "/auth" serves /auth and /auth/...; "/" everything; the longest wins */
-	size_t body_max;   /* bytes; a larger body gets 413 */
+	struct str
+		prefix;  /* "/auth" serves /auth and /auth/...; "/" everything; the longest wins */
+	size_t body_max; /* bytes; a larger body gets 413 */
 	http_handler handle;
 	void *arg;
 };
@@ -96,9 +97,10 @@ void http_request_on_gone(struct http_request *request, void (*fn)(void *arg), v
 void http_request_on_sent(struct http_request *request, void (*fn)(void *arg), void *arg);
 
 struct http_reply {
-	int status;			 /* 100..599 */
-	struct str content_type;	 /* empty: no Content-Type header */
-	const struct http_header *headers; /* further ones; Content-Length, Date, Connection are ours */
+	int status;              /* 100..599 */
+	struct str content_type; /* empty: no Content-Type header */
+	const struct http_header
+		*headers; /* further ones; Content-Length, Date, Connection are ours */
 	size_t n_headers;
 	struct str body;
 };
@@ -130,7 +132,7 @@ int http_upgrade(struct http_request *request, const struct http_header *headers
 
 struct http_server_stats {
 	uint64_t connections, requests, malformed, timeouts, refused; /* since the start */
-	uint64_t open;						      /* now */
+	uint64_t open;                                                /* now */
 };
 void http_server_stats(const struct http_server *server, struct http_server_stats *ret);
 
