@@ -8,8 +8,8 @@
 #include <unistd.h>
 
 #include "api/admin_internal.h"
-#include "api/query.h"
 #include "base/clock.h"
+#include "codec/form.h"
 #include "core/account.h"
 #include "journal/journal.h"
 
@@ -227,9 +227,7 @@ static void dialog_json(void *arg, const struct dialog_view *view)
 			     ? w->now_ms - view->opened_wall_ns / 1000000
 			     : 0);
 	jout_str(j, "channel", view->channel);
-	jout_str(j, "channel_name", view->channel_name);
-	jout_str(j, "caller", view->caller);
-	jout_str(j, "called", view->called);
+	jout_str(j, "label", view->label);
 	jout_u64(j, "channels", view->channels);
 	jout_u64(j, "objects", view->objects);
 	jout_u64(j, "events", view->events);
@@ -238,17 +236,25 @@ static void dialog_json(void *arg, const struct dialog_view *view)
 	jout_close(j, '}');
 }
 
+/* False: what it says is no number, or too large. */
+static bool read_limit(struct str query, uint64_t *ret)
+{
+	struct form_pair pair;
+
+	while (form_next(&query, &pair))
+		if (form_name_is(&pair, STR("limit")))
+			return str_u64(pair.value, ret) == 0 && *ret <= CALLS_MAX;
+	return true;
+}
+
 void admin_calls(struct admin *admin, struct http_request *request)
 {
-	auto_buf struct buf body, param;
+	auto_buf struct buf body;
 	char total[24];
 	struct walk w = { .now_ms = clock_wall_ms(), .left = CALLS_DEFAULT };
-	int rc;
 
 	buf_init(&body, ADMIN_ANSWER_MAX);
-	buf_init(&param, 32);
-	rc = query_get(http_request_info(request)->query, STR("limit"), &param);
-	if (rc < 0 || (rc > 0 && str_u64(buf_str(&param), &w.left) < 0) || w.left > CALLS_MAX) {
+	if (!read_limit(http_request_info(request)->query, &w.left)) {
 		http_problem(request, 400, STR("limit must be a number from 0 to 5000."), NULL, 0);
 		return;
 	}

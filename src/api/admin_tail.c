@@ -15,8 +15,9 @@
 #include <stdlib.h>
 
 #include "api/admin_internal.h"
-#include "api/query.h"
+#include "api/glob.h"
 #include "api/tail_line.h"
+#include "codec/form.h"
 
 enum {
 	TAILS_MAX = 16,
@@ -111,6 +112,23 @@ static void observe(void *arg, const struct msg *msg)
 	}
 }
 
+/* Without the parameter it is "*"; -EBADMSG: there is one, and it is empty or too long. */
+static int read_glob(struct str query, struct buf *ret)
+{
+	struct str rest = query, value;
+	struct form_pair pair;
+	char text[TOPIC_MAX];
+
+	while (form_next(&rest, &pair)) {
+		if (!form_name_is(&pair, STR("topic")))
+			continue;
+		if (!form_find(query, STR("topic"), text, sizeof(text), &value) || value.n == 0)
+			return -EBADMSG;
+		return buf_add(ret, value);
+	}
+	return buf_addc(ret, '*');
+}
+
 static int tail_create(struct admin *admin, struct http_request *request, struct tail **ret)
 {
 	struct tail *t = calloc(1, sizeof(*t));
@@ -123,10 +141,8 @@ static int tail_create(struct admin *admin, struct http_request *request, struct
 	list_init(&t->link);
 	buf_init(&t->glob, TOPIC_MAX);
 	admin->n_tails++;
-	rc = query_get(http_request_info(request)->query, STR("topic"), &t->glob);
-	if (rc >= 0 && buf_len(&t->glob) == 0)
-		rc = buf_addc(&t->glob, '*');
-	if (rc >= 0 && !admin->observer)
+	rc = read_glob(http_request_info(request)->query, &t->glob);
+	if (rc == 0 && !admin->observer)
 		rc = hub_observe(admin->env.hub, observe, admin, &admin->observer);
 	if (rc < 0) {
 		tail_free(t);
@@ -137,6 +153,23 @@ static int tail_create(struct admin *admin, struct http_request *request, struct
 	return 0;
 }
 
+static int tail_begin(struct admin *admin, struct http_request *request,
+		      const struct http_reply *reply)
+{
+	struct tail *t;
+	int rc = tail_create(admin, request, &t);
+
+	if (rc < 0)
+		return rc;
+	http_request_on_gone(request, tail_gone, t);
+	rc = http_stream_begin(request, reply);
+	if (rc == 0 || rc == -EPIPE)
+		return 0; /* -EPIPE: tail_gone follows */
+	http_request_on_gone(request, NULL, NULL);
+	tail_free(t);
+	return rc;
+}
+
 void admin_tail(struct admin *admin, struct http_request *request)
 {
 	struct http_header no_store = { STR("Cache-Control"), STR("no-store") };
@@ -144,7 +177,6 @@ void admin_tail(struct admin *admin, struct http_request *request)
 				    .content_type = STR("application/x-ndjson"),
 				    .headers = &no_store,
 				    .n_headers = 1 };
-	struct tail *t;
 	int rc;
 
 	if (str_eq(http_request_info(request)->method, STR("HEAD"))) {
@@ -152,25 +184,17 @@ void admin_tail(struct admin *admin, struct http_request *request)
 		return;
 	}
 	if (admin->stopping || admin->n_tails >= TAILS_MAX) {
-		http_problem(request, 503, STR("At most 16 tails run at once."), NULL, 0);
-		return;
-	}
-	rc = tail_create(admin, request, &t);
-	if (rc == -EBADMSG || rc == -ENOBUFS) {
-		http_problem(request, 400,
-			     STR("topic must be a glob of at most 256 bytes, percent-encoded."),
+		http_problem(request, 503,
+			     admin->stopping ? STR("voxbusd is stopping.")
+					     : STR("At most 16 tails run at once."),
 			     NULL, 0);
 		return;
 	}
-	if (rc < 0) {
+	rc = tail_begin(admin, request, &reply);
+	if (rc == -EBADMSG)
+		http_problem(request, 400, STR("topic must be a glob of 1 to 256 bytes."), NULL, 0);
+	else if (rc < 0)
 		http_problem(request, 503, STR("Memory is out."), NULL, 0);
-		return;
-	}
-	http_request_on_gone(request, tail_gone, t);
-	if (http_stream_begin(request, &reply) < 0) {
-		http_request_on_gone(request, NULL, NULL);
-		tail_free(t);
-	}
 }
 
 void admin_tails_end(struct admin *admin)
