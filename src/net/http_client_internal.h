@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What http_client.c (calls, queue, pool) and http_link.c (one connection) share.
+ * What http_client.c (calls, queue, pool) and http_client_link.c (one connection) share.
  *
  *   http_client_call ──► waiting ──► on a link ──► done
  *                          ^             │ the kept-alive connection had closed
