@@ -128,7 +128,7 @@ struct conf_table {
 
 /*
  * Writes `file:line: path: ` and the sentence, and returns -EINVAL. key (may be NULL) only chooses
- * the line: that of its value if it stands in the file, else the table's. The sentence names it.
+ * the line: its own if it stands in the file, else the table's. The sentence names it.
  */
 int conf_fail(const struct conf_where *where, const char *key, struct err *e, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));

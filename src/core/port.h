@@ -65,8 +65,9 @@ struct delivery {
 
 	struct str application; /* EVENT */
 	struct str node;        /* EVENT: the engine's own name for itself, else empty */
-	struct str topic;       /* COMMAND: the topic it came in by: "commands_<dialog>" */
-	struct str type;        /* EVENT: type; COMMAND: HTTP method */
+	struct str label;  /* EVENT that opens: the call in a few words, for people; optional */
+	struct str topic;  /* COMMAND: the topic it came in by: "commands_<dialog>" */
+	struct str type;   /* EVENT: type; COMMAND: HTTP method */
 	struct str target; /* COMMAND: url below the engine's root, e.g. "/channels/ID/answer" */
 	struct str id;     /* COMMAND: unique_id, may be empty */
 	struct str content_type;
