@@ -187,6 +187,15 @@ bool poll_answer(struct longpoll *bus, struct queue *queue, struct http_request 
 	return true;
 }
 
+/* rc: how the answer began; -EPIPE: nobody is there any more. */
+static void finish_nothing(struct http_request *request, int rc)
+{
+	if (rc == 0)
+		http_stream_end(request);
+	else if (rc != -EPIPE)
+		answer_retry(request, 503, 1, "there is no memory for the answer now");
+}
+
 static void answer_nothing(struct http_request *request, bool empty_204)
 {
 	const struct http_header no_cache = { STR("Cache-Control"), STR("no-cache") };
@@ -198,8 +207,8 @@ static void answer_nothing(struct http_request *request, bool empty_204)
 
 	if (empty_204)
 		answer_empty(request, 204, &no_cache, 1);
-	else if (answer_stream(request, &reply) == 0)
-		http_stream_end(request);
+	else
+		finish_nothing(request, answer_stream(request, &reply));
 }
 
 void poll_end(struct poll *poll)

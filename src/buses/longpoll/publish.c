@@ -16,9 +16,8 @@
 enum { ID_BYTES = 16 };
 
 struct publish {
-	struct list link;     /* longpoll.publishes */
-	struct longpoll *bus; /* NULL: the port has gone */
-	struct stream *stream;
+	struct list link;             /* longpoll.publishes */
+	struct longpoll *bus;         /* NULL: the port has gone */
 	struct http_request *request; /* NULL: the client has gone */
 	bool wants_xml;
 	char id[2 * ID_BYTES + 1];
@@ -27,8 +26,6 @@ struct publish {
 static void publish_free(struct publish *publish)
 {
 	list_del(&publish->link);
-	if (publish->stream)
-		(void)stream_unref(publish->stream);
 	free(publish);
 }
 
@@ -56,7 +53,7 @@ static void publish_done(void *arg, int rc)
 {
 	struct publish *publish = arg;
 
-	if (publish->bus && rc == 0)
+	if (rc == 0)
 		publish->bus->published++;
 	if (publish->request) {
 		http_request_on_gone(publish->request, NULL, NULL);
@@ -68,6 +65,7 @@ static void publish_done(void *arg, int rc)
 	publish_free(publish);
 }
 
+/* The port goes with the hub, and behind them the streams: publish_done does not come any more. */
 void publishes_abandon(struct longpoll *bus)
 {
 	list_for_each_safe (it, &bus->publishes) {
@@ -78,9 +76,7 @@ void publishes_abandon(struct longpoll *bus)
 			answer_retry(publish->request, 503, 5,
 				     "voxbus is stopping; whether this was stored is unknown");
 		}
-		publish->request = NULL;
-		publish->bus = NULL;
-		list_del(&publish->link);
+		publish_free(publish);
 	}
 }
 
@@ -157,13 +153,13 @@ static bool accepts_xml(const struct http_request *request)
 static int append(struct longpoll *bus, struct publish *publish, struct str key,
 		  uint64_t created_ns)
 {
-	publish->stream = place_stream(bus, key, true);
-	if (!publish->stream)
+	struct stream *stream = place_stream(bus, key, true);
+	if (!stream)
 		return -ENOMEM;
-	auto_msg struct msg *msg = make_message(bus, publish->stream, key, publish->id, created_ns);
-	if (!msg)
-		return -ENOMEM;
-	return stream_append(publish->stream, msg, publish_done, publish);
+	auto_msg struct msg *msg = make_message(bus, stream, key, publish->id, created_ns);
+	int rc = msg ? stream_append(stream, msg, publish_done, publish) : -ENOMEM;
+	(void)stream_unref(stream);
+	return rc;
 }
 
 void publish_handle(struct longpoll *bus, struct http_request *request, struct str key)

@@ -52,6 +52,8 @@ static void queue_serve(void *arg)
 static void queue_destroy(struct queue *queue)
 {
 	task_cancel(&queue->serve);
+	/* Nobody else reads it; without its cursor the stream would keep what is settled. */
+	stream_trim(queue->stream, cursor_floor(queue->cursor));
 	(void)cursor_destroy(queue->cursor);
 	(void)stream_unref(queue->stream);
 	free(queue);
