@@ -16,8 +16,8 @@
 enum { ID_BYTES = 16 };
 
 struct publish {
-	struct list link;             /* longpoll.publishes */
-	struct longpoll *bus;         /* NULL: the port has gone */
+	struct list link; /* longpoll.publishes */
+	struct longpoll *bus;
 	struct http_request *request; /* NULL: the client has gone */
 	bool wants_xml;
 	char id[2 * ID_BYTES + 1];
