@@ -224,10 +224,13 @@ static enum object_kind kind_by_name(struct str key)
 	return OBJECT_CHANNEL;
 }
 
-static void add_by_id(struct ari_event *ev, enum object_kind kind, struct json value,
-		      unsigned verbs)
+static struct str add_by_id(struct ari_event *ev, enum object_kind kind, struct json value,
+			    unsigned verbs)
 {
-	add_object(ev, kind, text_of(ev, json_get(value, STR("id"))), verbs);
+	struct str id = text_of(ev, json_get(value, STR("id")));
+
+	add_object(ev, kind, id, verbs);
+	return id;
 }
 
 /* destination_channel, connected_channel, bridge, source_channel: whatever of it has an id. */
@@ -238,24 +241,29 @@ static void add_refer(struct ari_event *ev, struct json value)
 
 	json_iter_init(&it, value);
 	while (json_next(&it, &item) > 0)
-		add_by_id(ev, kind_by_name(item.key), item.value, 0);
+		(void)add_by_id(ev, kind_by_name(item.key), item.value, 0);
 }
 
 static void add_member(struct ari_event *ev, const struct event_type *type,
 		       const struct json_item *item)
 {
 	const struct member *m = members, *end = members + N_MEMBERS;
+	struct str id;
 
 	while (m < end && !json_key_is(item, m->key))
 		m++;
 	if (m == end) {
 		if (!type)
-			add_by_id(ev, kind_by_name(item->key), item->value, 0);
+			(void)add_by_id(ev, kind_by_name(item->key), item->value, 0);
 		return;
 	}
 	switch (m->shape) {
 	case SHAPE_ID:
-		add_by_id(ev, m->kind, item->value, verbs_of(type, m->key));
+		id = add_by_id(ev, m->kind, item->value, verbs_of(type, m->key));
+		if (item->value.raw.p == ev->channel.raw.p)
+			ev->channel_id = id;
+		else if (item->value.raw.p == ev->bridge.raw.p)
+			ev->bridge_id = id;
 		break;
 	case SHAPE_MEDIA:
 		add_media(ev, m, item->value, verbs_of(type, m->key));
@@ -314,12 +322,4 @@ int ari_event_parse(struct str frame, struct ari_event *ret)
 	for (size_t i = 0; i < n; i++)
 		add_member(ret, type, &objects[i]);
 	return 0;
-}
-
-struct str ari_event_object(const struct ari_event *event, enum object_kind kind)
-{
-	for (size_t i = 0; i < event->n_objects; i++)
-		if (event->objects[i].kind == kind)
-			return event->objects[i].id;
-	return (struct str){ NULL, 0 };
 }

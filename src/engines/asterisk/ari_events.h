@@ -20,7 +20,8 @@ enum {
 struct ari_event {
 	struct str type, application, asterisk_id;
 	struct json channel, bridge; /* the members of that name, type JSON_NONE if absent */
-	bool known;                  /* a type that the table has */
+	struct str channel_id, bridge_id;
+	bool known; /* a type that the table has */
 	struct object_ref objects[ARI_EVENT_OBJECTS];
 	size_t n_objects;
 	size_t scratch_used;
@@ -29,8 +30,6 @@ struct ari_event {
 
 /* 0, or -EBADMSG: not a JSON object, or one without a `type` that is a string. */
 int ari_event_parse(struct str frame, struct ari_event *ret);
-/* The first object of that kind, or an empty string. */
-struct str ari_event_object(const struct ari_event *event, enum object_kind kind);
 /* "channel:ID" or "bridge:ID", as in target_uri: whether it is one. */
 bool ari_target_uri(struct str uri, enum object_kind *ret_kind, struct str *ret_id);
 
