@@ -65,8 +65,9 @@ struct delivery {
 
 	struct str application; /* EVENT */
 	struct str node;        /* EVENT: the engine's own name for itself, else empty */
-	struct str topic;       /* COMMAND: the topic it came in by: "commands_<dialog>" */
-	struct str type;        /* EVENT: type; COMMAND: HTTP method */
+	struct str label;  /* EVENT that opens: the call in a few words, for people; optional */
+	struct str topic;  /* COMMAND: the topic it came in by: "commands_<dialog>" */
+	struct str type;   /* EVENT: type; COMMAND: HTTP method */
 	struct str target; /* COMMAND: url below the engine's root, e.g. "/channels/ID/answer" */
 	struct str id;     /* COMMAND: unique_id, may be empty */
 	struct str content_type;
@@ -83,10 +84,11 @@ struct delivery {
 struct port_env {
 	struct loop *loop;
 	struct hub *hub;
-	const struct log *log;    /* has port=<name> in it */
-	const char *name;         /* "pbx1": unique in its role */
-	const char *node;         /* this daemon's name */
-	struct http_server *http; /* the core never looks inside; NULL in tests without one */
+	const struct log *log;     /* has port=<name> in it */
+	const char *name;          /* "pbx1": unique in its role */
+	const char *node;          /* this daemon's name */
+	struct http_server *http;  /* the core never looks inside; NULL in tests without one */
+	struct accounts *accounts; /* who may do what; NULL in tests without any */
 };
 
 struct port_stat {
