@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "codec/http.h" /* struct http_header */
 #include "loop/loop.h"
 
 struct conn;
@@ -33,10 +34,6 @@ struct http_server_options {
 	size_t body_rate_min;       /* bytes/s over 5 s windows while a body comes; 0 = 256: 408 */
 	size_t conns_max;           /* 0 = 20,000: further ones get 503 and are closed */
 	size_t conns_per_address;   /* 0 = 256; loopback and Unix sockets are not counted: 503 */
-};
-
-struct http_header {
-	struct str name, value;
 };
 
 /* What a handler sees; all slices live until the request is finished (answered or gone). */
