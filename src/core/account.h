@@ -25,13 +25,15 @@ struct accounts *accounts_destroy(struct accounts *accounts);
 /* 0, -EEXIST, -ENOMEM. */
 int accounts_add(struct accounts *accounts, struct str sid, struct str token);
 struct account *accounts_find(struct accounts *accounts, struct str sid);
+/* The account if there is exactly one, else NULL. */
+struct account *accounts_only(struct accounts *accounts);
 struct str account_sid(const struct account *account);
 /* The account if sid and token are right, in time that does not tell which is wrong; else NULL. */
 struct account *accounts_check(struct accounts *accounts, struct str sid, struct str token);
 
 /*
  * A new session of at most 24 h: 0 and the token, or -EAGAIN (10,000 sessions of the account
- * live), -EIO, -ENOMEM. It holds at once; it survives a restart soon after.
+ * live), -ENOMEM. It holds at once; it survives a restart soon after, unless the journal refuses.
  */
 int session_create(struct account *account, uint64_t ttl_ms, char ret[RAND_UUID_SIZE]);
 /* The account of a session that lives, or NULL. */

@@ -21,6 +21,7 @@
 #include "core/port.h"
 #include "core/stream.h"
 
+struct accounts;
 struct hub;
 struct journal;
 
@@ -31,6 +32,7 @@ struct hub_options {
 	struct journal *journal;      /* NULL: nothing is recorded */
 	struct streams *streams;      /* with that journal set */
 	struct http_server *http;     /* handed to ports; may be NULL */
+	struct accounts *accounts;    /* handed to ports; may be NULL */
 	uint64_t command_deadline_ms; /* 0 = 30 s */
 	uint64_t linger_ms;           /* a dialog without channels closes after this; 0 = 10 s */
 	size_t commands_max;          /* waiting commands of one dialog; 0 = 1000: -EBUSY */
@@ -46,6 +48,9 @@ int hub_add_port(struct hub *hub, const struct port_ops *ops, const char *name, 
 		 struct port **ret, struct err *e);
 /* An application and the bus that serves it. Before hub_start. -EEXIST: twice. */
 int hub_add_application(struct hub *hub, struct str name, struct port *bus, bool record);
+bool hub_has_application(const struct hub *hub, struct str name);
+/* The port of that name that has the role (PORT_ENGINE or PORT_BUS), or NULL. */
+struct port *hub_port(struct hub *hub, struct str name, unsigned role);
 /* A pull bus: its streams are called "<scope>/<topic>" (the account of the long-poll bus). */
 int port_set_scope(struct port *port, struct str scope);
 /* Recovers dialogs from the journal, then starts buses, then engines. */
@@ -77,8 +82,10 @@ struct port_view {
 void hub_each_port(struct hub *hub, void (*fn)(void *arg, const struct port_view *view), void *arg);
 
 struct dialog_view {
-	struct str id, application, engine, channel, channel_name, caller, called;
-	const char *state; /* "opening", "open", "ending" */
+	struct str id, application, engine;
+	struct str channel; /* id of its first channel */
+	struct str label;   /* for people: what the engine said of it when it opened */
+	const char *state;  /* "opening", "open", "ending" */
 	uint64_t opened_wall_ns;
 	uint64_t events, commands, unread; /* unread: events that no reader has settled */
 	size_t objects, channels;

@@ -4,10 +4,10 @@
  *
  * An engine (where calls live) and a bus (where applications listen) are the same thing to the
  * core: a port that messages come in by and go out of. An adapter implements `struct port_ops`
- * and calls the five port_* functions below, on the loop's thread, and nothing else of the core.
+ * and calls the six port_* functions below, on the loop's thread, and nothing else of the core.
  * (A bus whose readers pull, such as long poll, also reads streams by cursors: PORT_PULL.)
  * Neither side is ever called from inside a call of its own: `send` may not call port_settle, and
- * port_deliver does not call `settle`; that comes in a later turn.
+ * port_deliver does not call `settle`; that comes in a later turn. (The exception is port_bind.)
  */
 #ifndef VOXBUS_CORE_PORT_H
 #define VOXBUS_CORE_PORT_H
@@ -65,14 +65,17 @@ struct delivery {
 
 	struct str application; /* EVENT */
 	struct str node;        /* EVENT: the engine's own name for itself, else empty */
-	struct str topic;       /* COMMAND: the topic it came in by: "commands_<dialog>" */
-	struct str type;        /* EVENT: type; COMMAND: HTTP method */
+	struct str label;  /* EVENT that opens: the call in a few words, for people; optional */
+	struct str topic;  /* COMMAND: the topic it came in by: "commands_<dialog>" */
+	struct str type;   /* EVENT: type; COMMAND: HTTP method */
 	struct str target; /* COMMAND: url below the engine's root, e.g. "/channels/ID/answer" */
 	struct str id;     /* COMMAND: unique_id, may be empty */
 	struct str content_type;
-	int status;                       /* REPLY: HTTP status */
-	const struct msg *answers;        /* REPLY: the command, as `send` got it */
-	const struct object_ref *objects; /* EVENT: all that it names; REPLY: what it made */
+	int status;                /* REPLY: HTTP status */
+	const struct msg *answers; /* REPLY: the command, as `send` got it */
+	/* EVENT: all that it names; REPLY: what it made, or, with OBJECT_ENDS, what port_bind said
+	 * and the command then failed to make. */
+	const struct object_ref *objects;
 	size_t n_objects;
 	struct str payload;
 };
@@ -81,10 +84,11 @@ struct delivery {
 struct port_env {
 	struct loop *loop;
 	struct hub *hub;
-	const struct log *log;    /* has port=<name> in it */
-	const char *name;         /* "pbx1": unique in its role */
-	const char *node;         /* this daemon's name */
-	struct http_server *http; /* the core never looks inside; NULL in tests without one */
+	const struct log *log;     /* has port=<name> in it */
+	const char *name;          /* "pbx1": unique in its role */
+	const char *node;          /* this daemon's name */
+	struct http_server *http;  /* the core never looks inside; NULL in tests without one */
+	struct accounts *accounts; /* who may do what; NULL in tests without any */
 };
 
 struct port_stat {
@@ -99,6 +103,12 @@ struct port_ops {
 	/* No I/O. conf is the adapter's parsed table and outlives the port. */
 	int (*create)(struct port *port, const struct port_env *env, const void *conf, void **ret,
 		      struct err *e);
+	/*
+	 * Before start, once for each dialog that the hub found in its journal: the objects that
+	 * belong to it, so that an engine can find out which of them are gone. Optional.
+	 */
+	void (*adopt)(void *self, struct str application, const struct object_ref *objects,
+		      size_t n);
 	/* Begins: returns at once; port_set_state tells how it goes. A refusal ends the daemon. */
 	int (*start)(void *self, struct err *e);
 	/*
@@ -133,6 +143,14 @@ struct port_ops {
 int port_deliver(struct port *port, const struct delivery *delivery);
 /* What became of a message that `send` accepted: 0 = done, else it is sent again later. */
 void port_settle(struct port *port, const struct msg *msg, int result);
+/*
+ * The command that `send` got is about to make these objects, whose ids its sender has chosen: they
+ * belong to its dialog from now on, because their events may come before the answer. The one
+ * upcall that may be made from inside `send`: it only writes to the index of objects. What turns
+ * out not to have been made stands with OBJECT_ENDS in the REPLY. 0 or -ENOMEM.
+ */
+int port_bind(struct port *port, const struct msg *command, const struct object_ref *objects,
+	      size_t n);
 /* reason: a sentence for people, "" when all is well. Logged here, once a change. When a port is
  * no longer UP or STALE, all that is in flight on it is taken back. */
 void port_set_state(struct port *port, enum port_state state, const char *reason);

@@ -63,6 +63,8 @@ void stream_set_max_age(struct stream *stream, uint64_t max_age_ms);
 uint64_t stream_first(const struct stream *stream);
 uint64_t stream_visible(const struct stream *stream);
 uint64_t stream_next(const struct stream *stream);
+/* When the oldest message kept in memory came (clock_wall_ns), 0 if there is none. */
+uint64_t stream_oldest_ns(const struct stream *stream);
 
 /* Called once in a later turn: rc 0 = as durable as the stream can make it, else a negative errno. */
 typedef void (*stream_done_fn)(void *arg, int rc);

@@ -76,7 +76,10 @@ int http_server_port(const struct http_server *server, size_t i);
  */
 void http_server_stop(struct http_server *server, uint64_t timeout_ms, void (*done)(void *arg),
 		      void *arg);
-/* At once, dropping whatever is left; on_gone is called for unanswered requests. */
+/*
+ * At once, dropping whatever is left; on_gone is called for unanswered requests. Not from inside
+ * a handler, on_gone or on_sent.
+ */
 struct http_server *http_server_destroy(struct http_server *server);
 
 const struct http_request_info *http_request_info(const struct http_request *request);
@@ -84,7 +87,9 @@ const struct http_request_info *http_request_info(const struct http_request *req
 struct str http_request_header(const struct http_request *request, struct str name);
 /*
  * Called once if the client goes before the answer is complete; the request is then invalid and
- * must not be answered. fn NULL removes it. The handler of a request that waits sets it.
+ * must not be answered, nor looked at after fn. fn NULL removes it. The handler of a request that
+ * waits sets it. A FIN counts as going. http_reply and http_stream_end take it back, unless
+ * on_sent is set: who is done with a request is not told of its connection's end.
  */
 void http_request_on_gone(struct http_request *request, void (*fn)(void *arg), void *arg);
 /*
@@ -114,6 +119,8 @@ void http_problem(struct http_request *request, int status, struct str detail,
  * An answer in pieces: chunked for HTTP/1.1, until close for 1.0. reply->body is the first piece
  * (may be empty). Each http_stream_write is one chunk: 0, or -ENOBUFS when the client reads too
  * slowly (nothing was taken; the caller ends or waits), or -EPIPE. http_stream_end finishes.
+ * http_stream_begin: 0, -EPIPE (begun as far as the caller is concerned: on_gone follows), or
+ * -EINVAL, -ENOBUFS, -ENOMEM: nothing went out and the request is still to be answered.
  */
 int http_stream_begin(struct http_request *request, const struct http_reply *reply);
 int http_stream_write(struct http_request *request, const struct str *parts, size_t n);
@@ -122,7 +129,10 @@ void http_stream_end(struct http_request *request);
 size_t http_stream_pending(const struct http_request *request);
 /*
  * Hands the connection over after writing a 101 with these headers: the request is finished, the
- * caller owns *ret_conn (and what had come behind the request in *ret_rest, valid in this turn).
+ * caller owns *ret_conn (and what had come behind the request in *ret_rest, valid in this turn)
+ * and sets its events at once; the request's slices also live to the end of this turn.
+ * "Connection: Upgrade" is ours. 0, -EPIPE (on_gone follows), or -EINVAL, -ENOBUFS, -ENOMEM: nothing
+ * went out and the request is still to be answered.
  */
 int http_upgrade(struct http_request *request, const struct http_header *headers, size_t n_headers,
 		 struct conn **ret_conn, struct str *ret_rest);
