@@ -31,11 +31,11 @@ struct journal;
 struct jstream;
 
 struct journal_options {
-	const char *dir;       /* made if missing, mode 0700; locked against a second daemon */
-	size_t segment_bytes;  /* 0 = 64 MiB */
-	uint64_t quota_bytes;  /* all segments together; 0 = 8 GiB: appends get -ENOSPC */
-	size_t inflight_max;   /* bytes appended and not written; 0 = 64 MiB: -EAGAIN */
-	bool nosync;	       /* benchmarks only: durable follows written */
+	const char *dir;      /* made if missing, mode 0700; locked against a second daemon */
+	size_t segment_bytes; /* 0 = 64 MiB */
+	uint64_t quota_bytes; /* all segments together; 0 = 8 GiB: appends get -ENOSPC */
+	size_t inflight_max;  /* bytes appended and not written; 0 = 64 MiB: -EAGAIN */
+	bool nosync;          /* benchmarks only: durable follows written */
 };
 
 struct journal_record {
@@ -112,9 +112,9 @@ uint64_t journal_written(const struct journal *journal);
 uint64_t journal_durable(const struct journal *journal);
 
 struct journal_stats {
-	uint64_t appends, bytes, writes, syncs, refused; /* since the start */
+	uint64_t appends, bytes, writes, syncs, refused;         /* since the start */
 	uint64_t segments, disk_bytes, streams, records, states; /* now */
-	uint64_t recovered, torn_bytes, damaged; /* found at the start */
+	uint64_t recovered, torn_bytes, damaged;                 /* found at the start */
 	bool failed;
 };
 void journal_stats(const struct journal *journal, struct journal_stats *ret);

@@ -34,7 +34,7 @@ struct conn_events {
 };
 
 struct conn_options {
-	size_t write_max;	     /* bytes kept for a slow reader; 0 = 1 MiB */
+	size_t write_max;            /* bytes kept for a slow reader; 0 = 1 MiB */
 	uint64_t connect_timeout_ms; /* conn_connect: look-up and connect together; 0 = 5 s */
 };
 
@@ -72,8 +72,8 @@ bool conn_peer_is_loopback(const struct conn *conn);
  * listener_port tells which. A refusal's sentence names the address and what to do.
  */
 int listener_create(struct loop *loop, struct str address, const struct conn_options *options,
-		    void (*on_conn)(void *arg, struct conn *conn), void *arg,
-		    struct listener **ret, struct err *e);
+		    void (*on_conn)(void *arg, struct conn *conn), void *arg, struct listener **ret,
+		    struct err *e);
 int listener_port(const struct listener *listener);
 /* How often accepting failed (no descriptors, no memory); it rests a moment after each. */
 uint64_t listener_failures(const struct listener *listener);
