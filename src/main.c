@@ -1,6 +1,132 @@
 /* SPDX-License-Identifier: MIT */
-/* voxbusd: options, signals, start and stop. */
-int main(void)
+/*
+ * voxbusd: reads its options and its configuration, then hands over to the daemon.
+ *
+ * Exit codes: 0 = stopped in order, 1 = could not start, 2 = the options or the configuration are
+ * wrong (one line on standard error says where and what is allowed; nothing was started).
+ */
+#include <getopt.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/log.h"
+#include "daemon.h"
+
+#define SYSTEM_CONFIG "/etc/voxbus/voxbus.yaml"
+
+enum { EXIT_FINE, EXIT_START, EXIT_CONFIG };
+enum action { RUN, CHECK, PRINT, DOC };
+
+struct options {
+	const char *file;
+	enum action action;
+};
+
+static const char usage[] =
+	"usage: voxbusd [-c FILE] [--check | --print] [--version] [--help]\n"
+	"  -c, --config FILE  the configuration (default: " SYSTEM_CONFIG ", else embedded)\n"
+	"      --check        say whether the configuration is right, and stop\n"
+	"      --print        print the effective configuration without secrets, and stop\n"
+	"      --version      print the version, and stop\n"
+	"The manual: voxbusd(8), voxbus.yaml(5).\n";
+
+/* -1: go on; else the exit code. */
+static int parse_options(int argc, char **argv, struct options *o)
 {
-	return 0;
+	static const struct option longs[] = {
+		{ "config", required_argument, NULL, 'c' },
+		{ "check", no_argument, NULL, 'k' },
+		{ "print", no_argument, NULL, 'p' },
+		{ "print-doc", no_argument, NULL, 'd' },
+		{ "version", no_argument, NULL, 'v' },
+		{ "help", no_argument, NULL, 'h' },
+		{ 0 },
+	};
+	int c;
+
+	while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
+		switch (c) {
+		case 'c':
+			o->file = optarg;
+			break;
+		case 'k':
+			o->action = CHECK;
+			break;
+		case 'p':
+			o->action = PRINT;
+			break;
+		case 'd': /* for the manual's own check */
+			o->action = DOC;
+			break;
+		case 'v':
+			(void)printf("voxbusd %s\n", VOXBUS_VERSION);
+			return EXIT_FINE;
+		case 'h':
+			(void)fputs(usage, stdout);
+			return EXIT_FINE;
+		default:
+			(void)fputs(usage, stderr);
+			return EXIT_CONFIG;
+		}
+	}
+	if (optind < argc) {
+		(void)fprintf(stderr, "voxbusd: \"%s\" is not an option\n%s", argv[optind], usage);
+		return EXIT_CONFIG;
+	}
+	if (!o->file && access(SYSTEM_CONFIG, F_OK) == 0)
+		o->file = SYSTEM_CONFIG;
+	return -1;
+}
+
+static int run(struct voxbus_conf *conf, const char *file)
+{
+	struct daemon *daemon = NULL;
+	struct err e = { "" };
+	int rc;
+
+	log_setup((enum log_level)conf->log.level, (enum log_format)conf->log.format, stderr);
+	(void)signal(SIGPIPE, SIG_IGN);
+	rc = daemon_create(conf, file, &daemon, &e);
+	if (rc == 0)
+		rc = daemon_run(daemon, &e);
+	daemon = daemon_destroy(daemon);
+	if (rc < 0)
+		(void)fprintf(stderr, "voxbusd: %s\n", e.text);
+	return rc < 0 ? EXIT_START : EXIT_FINE;
+}
+
+static int act(const struct options *o, struct voxbus_conf *conf)
+{
+	switch (o->action) {
+	case CHECK:
+		(void)printf("%s: the configuration is right\n",
+			     o->file ? o->file : "embedded defaults");
+		return EXIT_FINE;
+	case PRINT:
+		return voxbus_conf_print(conf, stdout) == 0 ? EXIT_FINE : EXIT_START;
+	default:
+		return run(conf, o->file);
+	}
+}
+
+int main(int argc, char **argv)
+{
+	struct options o = { .action = RUN };
+	struct voxbus_conf *conf;
+	struct err e = { "" };
+	int code = parse_options(argc, argv, &o);
+
+	if (code >= 0)
+		return code;
+	if (o.action == DOC)
+		return voxbus_conf_doc(daemon_variants, stdout) == 0 ? EXIT_FINE : EXIT_START;
+	if (voxbus_conf_load(daemon_variants, o.file, &conf, &e) < 0) {
+		(void)fprintf(stderr, "%s\n", e.text);
+		return EXIT_CONFIG;
+	}
+	code = act(&o, conf);
+	conf = voxbus_conf_destroy(conf);
+	return code;
 }

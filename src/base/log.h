@@ -38,13 +38,13 @@ void log_write(const struct log *log, enum log_level level, const char *event, c
 /* Lines written since the start, by level: for metrics. */
 unsigned long log_count(enum log_level level);
 
-#define log_debug(log, event, ...)                                                                 \
-	do {                                                                                       \
-		if (log_enabled(LOG_DEBUG))                                                        \
-			log_write((log), LOG_DEBUG, (event), __VA_ARGS__);                         \
+#define log_debug(log, event, ...)                                         \
+	do {                                                               \
+		if (log_enabled(LOG_DEBUG))                                \
+			log_write((log), LOG_DEBUG, (event), __VA_ARGS__); \
 	} while (0)
-#define log_info(log, event, ...) log_write((log), LOG_INFO, (event), __VA_ARGS__)
-#define log_warn(log, event, ...) log_write((log), LOG_WARN, (event), __VA_ARGS__)
+#define log_info(log, event, ...)  log_write((log), LOG_INFO, (event), __VA_ARGS__)
+#define log_warn(log, event, ...)  log_write((log), LOG_WARN, (event), __VA_ARGS__)
 #define log_error(log, event, ...) log_write((log), LOG_ERROR, (event), __VA_ARGS__)
 
 #endif

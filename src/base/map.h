@@ -38,8 +38,8 @@ void map_del(struct map *m, struct map_node *node);
 struct map_node *map_first(const struct map *m);
 struct map_node *map_next(const struct map *m, const struct map_node *node);
 
-#define map_for_each(it, m)                                                                        \
-	for (struct map_node *it = map_first(m), *it##_next = it ? map_next(m, it) : NULL; it;     \
+#define map_for_each(it, m)                                                                    \
+	for (struct map_node *it = map_first(m), *it##_next = it ? map_next(m, it) : NULL; it; \
 	     it = it##_next, it##_next = it ? map_next(m, it) : NULL)
 
 #endif

@@ -131,9 +131,8 @@ static uint64_t unit_ms(struct str unit)
 		struct str name;
 		uint64_t ms;
 	} units[] = {
-		{ STR_INIT("ms"), 1 },	    { STR_INIT("s"), 1000 },
-		{ STR_INIT("m"), 60000 },   { STR_INIT("h"), 3600000 },
-		{ STR_INIT("d"), MS_PER_DAY },
+		{ STR_INIT("ms"), 1 },      { STR_INIT("s"), 1000 },       { STR_INIT("m"), 60000 },
+		{ STR_INIT("h"), 3600000 }, { STR_INIT("d"), MS_PER_DAY },
 	};
 
 	for (size_t i = 0; i < sizeof(units) / sizeof(*units); i++)

@@ -22,7 +22,10 @@ struct str {
 /* A string literal as a str, usable in initialisers of automatic variables. */
 #define STR(lit) ((struct str){ "" lit, sizeof(lit) - 1 })
 /* The same for static initialisers. */
-#define STR_INIT(lit) { "" lit, sizeof(lit) - 1 }
+#define STR_INIT(lit)                   \
+	{                               \
+		"" lit, sizeof(lit) - 1 \
+	}
 /* printf("%.*s", STR_ARG(s)): lengths over INT_MAX never occur, every buffer has a maximum. */
 #define STR_ARG(s) (int)(s).n, (s).n ? (s).p : ""
 

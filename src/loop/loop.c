@@ -208,8 +208,7 @@ struct loop *loop_destroy(struct loop *loop)
 	if (!loop)
 		return NULL;
 	on_wake(&loop->wake);
-	list_for_each_safe(it, &loop->watches)
-	{
+	list_for_each_safe (it, &loop->watches) {
 		struct watch *w = container_of(it, struct watch, link);
 
 		list_del(&w->link);

@@ -23,7 +23,7 @@ struct conn_events {
 	void (*on_open)(void *arg);
 	/* Bytes came; they are gone when it returns. */
 	void (*on_data)(void *arg, struct str data);
-	/* All that was written has been taken by the kernel. Optional. */
+	/* All that was written has been taken by the kernel: after each write, later. Optional. */
 	void (*on_drain)(void *arg);
 	/*
 	 * The end: 0 = the peer closed in order, -ETIMEDOUT, -ECONNRESET, -ECONNREFUSED, ...
@@ -34,7 +34,7 @@ struct conn_events {
 };
 
 struct conn_options {
-	size_t write_max;	     /* bytes kept for a slow reader; 0 = 1 MiB */
+	size_t write_max;            /* bytes kept for a slow reader; 0 = 1 MiB */
 	uint64_t connect_timeout_ms; /* conn_connect: look-up and connect together; 0 = 5 s */
 };
 
@@ -72,9 +72,11 @@ bool conn_peer_is_loopback(const struct conn *conn);
  * listener_port tells which. A refusal's sentence names the address and what to do.
  */
 int listener_create(struct loop *loop, struct str address, const struct conn_options *options,
-		    void (*on_conn)(void *arg, struct conn *conn), void *arg,
-		    struct listener **ret, struct err *e);
+		    void (*on_conn)(void *arg, struct conn *conn), void *arg, struct listener **ret,
+		    struct err *e);
 int listener_port(const struct listener *listener);
+/* How often accepting failed (no descriptors, no memory); it rests a moment after each. */
+uint64_t listener_failures(const struct listener *listener);
 /* Also removes a Unix socket's file. */
 struct listener *listener_destroy(struct listener *listener);
 

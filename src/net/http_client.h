@@ -19,9 +19,9 @@ struct http_client;
 struct http_call;
 
 struct http_client_options {
-	size_t conns_max;	  /* 0 = 8 */
-	size_t queue_max;	  /* requests that wait for a connection; 0 = 1024 */
-	size_t response_max;	  /* body bytes; 0 = 16 MiB: -EMSGSIZE */
+	size_t conns_max;         /* 0 = 8 */
+	size_t queue_max;         /* requests that wait for a connection; 0 = 1024 */
+	size_t response_max;      /* body bytes; 0 = 16 MiB: -EMSGSIZE */
 	uint64_t idle_timeout_ms; /* an unused connection is closed after this; 0 = 10 s */
 };
 

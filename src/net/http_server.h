@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "base/str.h"
+#include "codec/http.h" /* struct http_header */
 #include "loop/loop.h"
 
 struct conn;
@@ -25,18 +26,14 @@ struct http_request;
 struct http_server;
 
 struct http_server_options {
-	size_t header_max;	    /* request line and headers, bytes; 0 = 16 KiB: else 431 */
-	size_t target_max;	    /* 0 = 8 KiB: else 414 */
-	size_t write_max;	    /* bytes kept for a slow reader of an answer; 0 = 4 MiB */
+	size_t header_max;          /* request line and headers, bytes; 0 = 16 KiB: else 431 */
+	size_t target_max;          /* 0 = 8 KiB: else 414 */
+	size_t write_max;           /* bytes kept for a slow reader of an answer; 0 = 4 MiB */
 	uint64_t header_timeout_ms; /* from the first byte of a request; 0 = 10 s: 408 and close */
 	uint64_t idle_timeout_ms;   /* between requests; 0 = 75 s: close */
-	size_t body_rate_min;	    /* bytes/s over 5 s windows while a body comes; 0 = 256: 408 */
-	size_t conns_max;	    /* 0 = 20,000: further ones get 503 and are closed */
+	size_t body_rate_min;       /* bytes/s over 5 s windows while a body comes; 0 = 256: 408 */
+	size_t conns_max;           /* 0 = 20,000: further ones get 503 and are closed */
 	size_t conns_per_address;   /* 0 = 256; loopback and Unix sockets are not counted: 503 */
-};
-
-struct http_header {
-	struct str name, value;
 };
 
 /* What a handler sees; all slices live until the request is finished (answered or gone). */
@@ -48,7 +45,7 @@ struct http_request_info {
 	struct str body;
 	const struct http_header *headers;
 	size_t n_headers;
-	int minor;	 /* HTTP/1.minor: 0 or 1 */
+	int minor;        /* HTTP/1.minor: 0 or 1 */
 	const char *peer; /* "127.0.0.1:5000": for logs */
 	struct str peer_address;
 };
@@ -57,8 +54,9 @@ struct http_request_info {
 typedef void (*http_handler)(void *arg, struct http_request *request);
 
 struct http_mount {
-	struct str prefix; /* "/auth" serves /auth and /auth/...; "/" everything; the longest wins */
-	size_t body_max;   /* bytes; a larger body gets 413 */
+	struct str
+		prefix;  /* "/auth" serves /auth and /auth/...; "/" everything; the longest wins */
+	size_t body_max; /* bytes; a larger body gets 413 */
 	http_handler handle;
 	void *arg;
 };
@@ -78,7 +76,10 @@ int http_server_port(const struct http_server *server, size_t i);
  */
 void http_server_stop(struct http_server *server, uint64_t timeout_ms, void (*done)(void *arg),
 		      void *arg);
-/* At once, dropping whatever is left; on_gone is called for unanswered requests. */
+/*
+ * At once, dropping whatever is left; on_gone is called for unanswered requests. Not from inside
+ * a handler, on_gone or on_sent.
+ */
 struct http_server *http_server_destroy(struct http_server *server);
 
 const struct http_request_info *http_request_info(const struct http_request *request);
@@ -86,7 +87,9 @@ const struct http_request_info *http_request_info(const struct http_request *req
 struct str http_request_header(const struct http_request *request, struct str name);
 /*
  * Called once if the client goes before the answer is complete; the request is then invalid and
- * must not be answered. fn NULL removes it. The handler of a request that waits sets it.
+ * must not be answered, nor looked at after fn. fn NULL removes it. The handler of a request that
+ * waits sets it. A FIN counts as going. http_reply and http_stream_end take it back, unless
+ * on_sent is set: who is done with a request is not told of its connection's end.
  */
 void http_request_on_gone(struct http_request *request, void (*fn)(void *arg), void *arg);
 /*
@@ -96,9 +99,10 @@ void http_request_on_gone(struct http_request *request, void (*fn)(void *arg), v
 void http_request_on_sent(struct http_request *request, void (*fn)(void *arg), void *arg);
 
 struct http_reply {
-	int status;			 /* 100..599 */
-	struct str content_type;	 /* empty: no Content-Type header */
-	const struct http_header *headers; /* further ones; Content-Length, Date, Connection are ours */
+	int status;              /* 100..599 */
+	struct str content_type; /* empty: no Content-Type header */
+	const struct http_header
+		*headers; /* further ones; Content-Length, Date, Connection are ours */
 	size_t n_headers;
 	struct str body;
 };
@@ -115,6 +119,8 @@ void http_problem(struct http_request *request, int status, struct str detail,
  * An answer in pieces: chunked for HTTP/1.1, until close for 1.0. reply->body is the first piece
  * (may be empty). Each http_stream_write is one chunk: 0, or -ENOBUFS when the client reads too
  * slowly (nothing was taken; the caller ends or waits), or -EPIPE. http_stream_end finishes.
+ * http_stream_begin: 0, -EPIPE (begun as far as the caller is concerned: on_gone follows), or
+ * -EINVAL, -ENOBUFS, -ENOMEM: nothing went out and the request is still to be answered.
  */
 int http_stream_begin(struct http_request *request, const struct http_reply *reply);
 int http_stream_write(struct http_request *request, const struct str *parts, size_t n);
@@ -123,14 +129,17 @@ void http_stream_end(struct http_request *request);
 size_t http_stream_pending(const struct http_request *request);
 /*
  * Hands the connection over after writing a 101 with these headers: the request is finished, the
- * caller owns *ret_conn (and what had come behind the request in *ret_rest, valid in this turn).
+ * caller owns *ret_conn (and what had come behind the request in *ret_rest, valid in this turn)
+ * and sets its events at once; the request's slices also live to the end of this turn.
+ * "Connection: Upgrade" is ours. 0, -EPIPE (on_gone follows), or -EINVAL, -ENOBUFS, -ENOMEM: nothing
+ * went out and the request is still to be answered.
  */
 int http_upgrade(struct http_request *request, const struct http_header *headers, size_t n_headers,
 		 struct conn **ret_conn, struct str *ret_rest);
 
 struct http_server_stats {
 	uint64_t connections, requests, malformed, timeouts, refused; /* since the start */
-	uint64_t open;						      /* now */
+	uint64_t open;                                                /* now */
 };
 void http_server_stats(const struct http_server *server, struct http_server_stats *ret);
 

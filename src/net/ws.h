@@ -37,13 +37,13 @@ struct ws_events {
 };
 
 struct ws_options {
-	struct str protocol;	 /* Sec-WebSocket-Protocol; empty = none. A client insists on it. */
+	struct str protocol; /* Sec-WebSocket-Protocol; empty = none. A client insists on it. */
 	struct str authorization; /* client: value of the Authorization header; empty = none */
-	size_t message_max;	 /* 0 = 1 MiB */
-	size_t write_max;	 /* 0 = 1 MiB */
-	uint64_t ping_ms;	 /* 0 = 1 s */
-	uint64_t stale_ms;	 /* 0 = 2.5 s */
-	uint64_t dead_ms;	 /* 0 = 10 s; also bounds the handshake and the close */
+	size_t message_max;       /* 0 = 1 MiB */
+	size_t write_max;         /* 0 = 1 MiB */
+	uint64_t ping_ms;         /* 0 = 1 s */
+	uint64_t stale_ms;        /* 0 = 2.5 s */
+	uint64_t dead_ms;         /* 0 = 10 s; also bounds the handshake and the close */
 };
 
 /* url: ws://host:port/path?query, or http:// alike (wss:// is refused until TLS is built in). */

@@ -1,0 +1,87 @@
+/* SPDX-License-Identifier: MIT */
+/* Reading, or drawing and writing, the account of a daemon that was told of none. */
+#include "account_file.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/rand.h"
+
+enum { FILE_MAX = 4096, SID_RANDOM = 16, TOKEN_RANDOM = 16 };
+
+static struct str value_of(struct str text, struct str key)
+{
+	while (text.p) {
+		struct str line = str_trim(str_cut(&text, '\n'));
+
+		if (str_starts(line, key))
+			return str_skip(line, key.n);
+	}
+	return str_make(NULL, 0);
+}
+
+static int parse(const char *path, struct str text, struct made_account *ret, struct err *e)
+{
+	struct str sid = value_of(text, STR("VOXBUS_SID="));
+	struct str token = value_of(text, STR("VOXBUS_TOKEN="));
+
+	if (!sid.n || sid.n >= sizeof(ret->sid) || !token.n)
+		return err_set(e, -EINVAL,
+			       "%s: must have the lines VOXBUS_SID=... and VOXBUS_TOKEN=...: "
+			       "mend it, or remove it to get a new account",
+			       path);
+	(void)snprintf(ret->sid, sizeof(ret->sid), "%.*s", STR_ARG(sid));
+	ret->fresh = false;
+	return secret_set(&ret->token, token) < 0 ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+static int read_file(const char *path, struct made_account *ret, struct err *e)
+{
+	char text[FILE_MAX];
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	ssize_t n;
+
+	if (fd < 0)
+		return -errno;
+	n = read(fd, text, sizeof(text));
+	(void)close(fd);
+	if (n < 0)
+		return err_set(e, -EIO, "%s: %s", path, strerror(errno));
+	return parse(path, str_make(text, (size_t)n), ret, e);
+}
+
+static int write_file(const char *path, struct str text, struct err *e)
+{
+	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	bool ok;
+
+	if (fd < 0)
+		return err_set(e, -errno, "%s: %s", path, strerror(errno));
+	ok = write(fd, text.p, text.n) == (ssize_t)text.n && fsync(fd) == 0;
+	if (close(fd) < 0 || !ok) {
+		(void)unlink(path);
+		return err_set(e, -EIO, "%s: can't be written: is the disk full?", path);
+	}
+	return 0;
+}
+
+int account_file_load(const char *path, struct made_account *ret, struct err *e)
+{
+	char sid[2 + 2 * SID_RANDOM + 1] = "AC", token[2 * TOKEN_RANDOM + 1], text[FILE_MAX];
+	int n, rc = read_file(path, ret, e);
+
+	if (rc != -ENOENT)
+		return rc == 0 || e->text[0] ? rc : err_set(e, rc, "%s: %s", path, strerror(-rc));
+	/* Lower-case hex: scripts look for the first "CA" in what they poll. */
+	rand_hex(sid + 2, SID_RANDOM);
+	rand_hex(token, TOKEN_RANDOM);
+	n = snprintf(text, sizeof(text), "VOXBUS_SID=%s\nVOXBUS_TOKEN=%s\n", sid, token);
+	rc = write_file(path, str_make(text, (size_t)n), e);
+	if (rc == 0)
+		rc = parse(path, str_make(text, (size_t)n), ret, e);
+	ret->fresh = rc == 0;
+	return rc;
+}

@@ -1,0 +1,279 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The memory port. A bus that is not manual keeps what it accepted on a list and settles all of it
+ * in one task a turn, as a broker's confirms come in batches.
+ */
+#include "buses/memory/memory.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/list.h"
+
+struct held {
+	struct list link; /* memory_port.accepted */
+	struct msg *msg;
+};
+
+struct topic {
+	struct list link; /* memory_port.asked */
+	size_t n;
+	char text[];
+};
+
+struct memory_port {
+	struct port *port;
+	const struct memory_conf *conf;
+	struct list accepted; /* struct held.link */
+	size_t n_accepted;
+	struct task settle;
+	struct task grant;
+	struct task close;
+	struct list asked; /* struct topic.link */
+	bool full, paused;
+};
+
+static void made_room(struct memory_port *m)
+{
+	if (m->n_accepted)
+		m->n_accepted--;
+	if (m->full) {
+		m->full = false;
+		port_writable(m->port);
+	}
+}
+
+static void on_settle_task(void *arg)
+{
+	struct memory_port *m = arg;
+	struct list now;
+
+	list_init(&now);
+	list_splice_tail(&now, &m->accepted);
+	while (!list_empty(&now)) {
+		struct held *h = container_of(now.next, struct held, link);
+
+		list_del(&h->link);
+		port_settle(m->port, h->msg, 0);
+		(void)msg_unref(h->msg);
+		free(h);
+		made_room(m);
+	}
+}
+
+static void on_grant(void *arg)
+{
+	struct memory_port *m = arg;
+
+	while (!list_empty(&m->asked))
+		memory_port_grant(m, 0);
+}
+
+void memory_port_grant(struct memory_port *m, int result)
+{
+	struct topic *t = container_of(m->asked.next, struct topic, link);
+
+	if (list_empty(&m->asked))
+		return;
+	list_del(&t->link);
+	port_listening(m->port, str_make(t->text, t->n), result);
+	free(t);
+}
+
+static void on_close(void *arg)
+{
+	struct memory_port *m = arg;
+
+	port_set_state(m->port, PORT_CLOSED, "stopped");
+}
+
+static int memory_create(struct port *port, const struct port_env *env, const void *conf,
+			 void **ret, struct err *e)
+{
+	struct memory_port *m = calloc(1, sizeof(*m));
+
+	if (!m)
+		return err_set(e, -ENOMEM, "out of memory");
+	m->port = port;
+	m->conf = conf;
+	list_init(&m->accepted);
+	list_init(&m->asked);
+	task_init(&m->settle, env->loop, on_settle_task, m);
+	task_init(&m->grant, env->loop, on_grant, m);
+	task_init(&m->close, env->loop, on_close, m);
+	if (m->conf->ret)
+		*m->conf->ret = m;
+	*ret = m;
+	return 0;
+}
+
+static int memory_start(void *self, struct err *e)
+{
+	struct memory_port *m = self;
+
+	port_set_state(m->port, PORT_UP, "");
+	return 0;
+}
+
+static int memory_accept(struct memory_port *m, struct msg *msg)
+{
+	if (m->conf->capacity && m->n_accepted >= m->conf->capacity) {
+		m->full = true;
+		return -EAGAIN;
+	}
+	m->n_accepted++;
+	if (m->conf->on_send)
+		m->conf->on_send(m->conf->arg, msg);
+	return 0;
+}
+
+static int memory_bus_send(void *self, struct msg *msg)
+{
+	struct memory_port *m = self;
+	struct held *h;
+	int rc;
+
+	if (m->conf->manual)
+		return memory_accept(m, msg);
+	h = malloc(sizeof(*h));
+	if (!h)
+		return -EAGAIN;
+	rc = memory_accept(m, msg);
+	if (rc < 0) {
+		free(h);
+		return rc;
+	}
+	h->msg = msg_ref(msg);
+	list_add_tail(&m->accepted, &h->link);
+	task_defer(&m->settle);
+	return 0;
+}
+
+static int memory_engine_send(void *self, struct msg *msg)
+{
+	return memory_accept(self, msg);
+}
+
+static void memory_settle(void *self, uint64_t tag, int result)
+{
+	struct memory_port *m = self;
+
+	if (m->conf->on_settle)
+		m->conf->on_settle(m->conf->arg, tag, result);
+}
+
+static int memory_listen(void *self, struct str topic, bool on)
+{
+	struct memory_port *m = self;
+	struct topic *t = on ? malloc(sizeof(*t) + topic.n) : NULL;
+
+	if (!on)
+		return 0;
+	if (!t)
+		return -ENOMEM;
+	t->n = topic.n;
+	memcpy(t->text, topic.p, topic.n);
+	list_add_tail(&m->asked, &t->link);
+	if (!m->conf->manual_listen)
+		task_defer(&m->grant);
+	return 0;
+}
+
+static void memory_pause(void *self, bool on)
+{
+	struct memory_port *m = self;
+
+	m->paused = on;
+}
+
+static void memory_stop(void *self)
+{
+	struct memory_port *m = self;
+
+	task_defer(&m->close);
+}
+
+static void memory_destroy(void *self)
+{
+	struct memory_port *m = self;
+
+	task_cancel(&m->settle);
+	task_cancel(&m->grant);
+	task_cancel(&m->close);
+	list_for_each_safe (it, &m->accepted) {
+		struct held *h = container_of(it, struct held, link);
+
+		(void)msg_unref(h->msg);
+		free(h);
+	}
+	list_for_each_safe (it, &m->asked)
+		free(container_of(it, struct topic, link));
+	free(m);
+}
+
+const struct port_ops memory_bus_ops = {
+	.name = "memory",
+	.roles = PORT_BUS,
+	.create = memory_create,
+	.start = memory_start,
+	.send = memory_bus_send,
+	.settle = memory_settle,
+	.listen = memory_listen,
+	.pause = memory_pause,
+	.stop = memory_stop,
+	.destroy = memory_destroy,
+};
+
+const struct port_ops memory_engine_ops = {
+	.name = "memory",
+	.roles = PORT_ENGINE,
+	.create = memory_create,
+	.start = memory_start,
+	.send = memory_engine_send,
+	.stop = memory_stop,
+	.destroy = memory_destroy,
+};
+
+struct port *memory_port_port(struct memory_port *memory)
+{
+	return memory->port;
+}
+
+void memory_port_up(struct memory_port *memory, bool up)
+{
+	port_set_state(memory->port, up ? PORT_UP : PORT_DOWN,
+		       up ? "" : "the test took the link away");
+}
+
+void memory_port_settle(struct memory_port *memory, const struct msg *msg, int result)
+{
+	port_settle(memory->port, msg, result);
+	made_room(memory);
+}
+
+void memory_port_reply(struct memory_port *memory, const struct msg *command, int status,
+		       struct str body)
+{
+	struct delivery reply = { .kind = MSG_REPLY,
+				  .answers = command,
+				  .status = status,
+				  .content_type = STR("application/json"),
+				  .payload = body };
+
+	(void)port_deliver(memory->port, &reply);
+	made_room(memory);
+}
+
+size_t memory_port_asked(const struct memory_port *memory)
+{
+	size_t n = 0;
+
+	list_for_each (it, &memory->asked)
+		n++;
+	return n;
+}
+
+bool memory_port_paused(const struct memory_port *memory)
+{
+	return memory->paused;
+}

@@ -1,0 +1,79 @@
+/* SPDX-License-Identifier: MIT */
+/* Streams and cursors, as stream.c and cursor.c see each other. */
+#ifndef VOXBUS_CORE_CORE_INTERNAL_H
+#define VOXBUS_CORE_CORE_INTERNAL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "core/cursor.h"
+#include "core/stream.h"
+
+struct jstream;
+
+/* A double-ended queue of messages whose numbers follow each other, from `first` on. */
+struct ring {
+	struct msg **at;
+	size_t head, n, cap; /* cap is 0 or a power of two */
+	uint64_t first;      /* number of the oldest, when n > 0 */
+};
+
+void ring_fini(struct ring *ring);
+/* Takes a reference; msg->seq follows the newest (any number, if empty). 0 or -ENOMEM. */
+int ring_push(struct ring *ring, struct msg *msg);
+/* Drops the oldest. */
+void ring_shift(struct ring *ring);
+/* Borrowed; NULL when it is not there. */
+struct msg *ring_get(const struct ring *ring, uint64_t seq);
+
+struct stream {
+	struct map_node node; /* streams.by_name */
+	struct streams *set;
+	struct list cursors; /* struct cursor.link */
+	struct list dirty;   /* streams.dirty: visible moved or to be trimmed */
+	struct jstream *js;  /* NULL: in memory alone */
+	struct ring ring;
+	uint64_t first, visible, next;
+	unsigned refs;
+	bool record;   /* wanted in the journal */
+	bool detached; /* the journal refused once: the rest is in memory alone */
+	bool wake;     /* readers are to be told */
+	char name[];
+};
+
+/* Something may be there for readers of this stream: they hear of it in a later turn. */
+void stream_mark(struct stream *stream, bool wake);
+/* Below this number the cursor needs nothing any more. */
+uint64_t cursor_needs(const struct cursor *cursor);
+bool cursor_is_required(const struct cursor *cursor);
+/* The stream has more, or has lost what was below `first`. */
+void cursor_notify(struct cursor *cursor);
+
+struct cursor_slot {
+	struct msg *msg; /* NULL once settled */
+	unsigned char state, returns;
+};
+
+struct cursor {
+	struct list link; /* stream.cursors */
+	struct stream *stream;
+	unsigned flags;
+	uint64_t floor, next;      /* settled below floor; taken below next */
+	struct cursor_slot *slots; /* window of them, by number modulo window */
+	size_t window, cap;        /* window as asked for; cap = slots allocated */
+	size_t in_flight, given_back;
+	struct ring loaded;       /* read from the disk, not yet taken */
+	struct cursor_load *load; /* a read under way */
+	struct timer retry;       /* after a failed read */
+	bool hungry;              /* cursor_take gave nothing: on_ready is owed */
+	struct task task;
+	void (*on_ready)(void *arg);
+	void *arg;
+};
+
+/* The oldest visible message that needs no disk, or `visible`. */
+uint64_t stream_in_memory(const struct stream *stream);
+struct loop *streams_loop(const struct streams *set);
+struct journal *streams_journal(const struct streams *set);
+void streams_count_disk_read(struct streams *set);
+
+#endif

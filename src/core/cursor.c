@@ -1,0 +1,324 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Cursors: taking in order, settling in any order, reading what has left the memory.
+ *
+ * The messages between floor and next have a slot each, in a table that goes round and grows up to
+ * the window; a slot holds its message until it is settled, so that giving back costs no read.
+ * A message that is in the stream's ring is taken from there; an older one is read from the
+ * journal, a batch at a time, into `loaded`. What is nowhere (dropped, expired, damaged) is
+ * skipped: its slots count as settled.
+ */
+#include "core/cursor.h"
+
+#include <errno.h>
+#include <limits.h>
+#include <stdlib.h>
+
+#include "core/core_internal.h"
+#include "journal/journal.h"
+
+enum { SLOTS_FIRST = 4, LOAD_BYTES = 262144, RETRY_MS = 1000 };
+enum { SLOT_SETTLED, SLOT_IN_FLIGHT, SLOT_GIVEN_BACK };
+
+/* A read that is under way; it outlives a cursor that was destroyed meanwhile. */
+struct cursor_load {
+	struct cursor *cursor; /* NULL: nobody wants it any more */
+};
+
+static struct cursor_slot *slot(const struct cursor *c, uint64_t seq)
+{
+	return &c->slots[seq & (c->cap - 1)];
+}
+
+static void on_task(void *arg)
+{
+	struct cursor *c = arg;
+
+	c->on_ready(c->arg);
+}
+
+static void wake(struct cursor *c)
+{
+	if (!c->hungry)
+		return;
+	c->hungry = false;
+	task_defer(&c->task);
+}
+
+static void on_retry(void *arg)
+{
+	wake(arg);
+}
+
+void cursor_notify(struct cursor *c)
+{
+	wake(c);
+}
+
+bool cursor_is_required(const struct cursor *c)
+{
+	return c->flags & CURSOR_REQUIRED;
+}
+
+uint64_t cursor_needs(const struct cursor *c)
+{
+	return c->floor;
+}
+
+int cursor_create(struct stream *stream, unsigned flags, size_t window, void (*on_ready)(void *arg),
+		  void *arg, struct cursor **ret)
+{
+	struct cursor *c = calloc(1, sizeof(*c));
+
+	if (!c)
+		return -ENOMEM;
+	c->stream = stream_ref(stream);
+	c->flags = flags;
+	c->window = window ? window : 1;
+	c->floor = c->next = stream->first;
+	c->on_ready = on_ready;
+	c->arg = arg;
+	timer_init(&c->retry, streams_loop(stream->set), on_retry, c);
+	task_init(&c->task, streams_loop(stream->set), on_task, c);
+	list_add_tail(&stream->cursors, &c->link);
+	*ret = c;
+	return 0;
+}
+
+struct cursor *cursor_destroy(struct cursor *c)
+{
+	if (!c)
+		return NULL;
+	task_cancel(&c->task);
+	timer_stop(&c->retry);
+	if (c->load)
+		c->load->cursor = NULL;
+	for (uint64_t seq = c->floor; seq < c->next; seq++)
+		(void)msg_unref(slot(c, seq)->msg);
+	list_del(&c->link);
+	ring_fini(&c->loaded);
+	(void)stream_unref(c->stream);
+	free(c->slots);
+	free(c);
+	return NULL;
+}
+
+/* Room for one more slot: 0 or -ENOMEM. */
+static int slots_grow(struct cursor *c)
+{
+	size_t used = c->next - c->floor, cap = c->cap ? c->cap * 2 : SLOTS_FIRST;
+	struct cursor_slot *slots;
+
+	if (used < c->cap)
+		return 0;
+	slots = calloc(cap, sizeof(*slots));
+	if (!slots)
+		return -ENOMEM;
+	for (uint64_t seq = c->floor; seq < c->next; seq++)
+		slots[seq & (cap - 1)] = *slot(c, seq);
+	free(c->slots);
+	c->slots = slots;
+	c->cap = cap;
+	return 0;
+}
+
+/* The floor rises over what is settled; the stream may trim then. */
+static void floor_rise(struct cursor *c)
+{
+	uint64_t before = c->floor;
+
+	while (c->floor < c->next && slot(c, c->floor)->state == SLOT_SETTLED)
+		c->floor++;
+	if (c->floor > before && cursor_is_required(c))
+		stream_mark(c->stream, false);
+}
+
+/* What lies before `to` is nowhere any more. */
+static void skip_to(struct cursor *c, uint64_t to)
+{
+	if (c->floor == c->next) {
+		c->floor = c->next = to;
+		if (cursor_is_required(c))
+			stream_mark(c->stream, false);
+		return;
+	}
+	/* Something is in flight before the hole: the hole takes slots, as far as there are any. */
+	while (c->next < to && c->next - c->floor < c->window && slots_grow(c) == 0)
+		*slot(c, c->next++) = (struct cursor_slot){ .state = SLOT_SETTLED };
+}
+
+static void loaded_add(struct cursor *c, const struct journal_record *record)
+{
+	struct msg *m;
+	bool follows = !c->loaded.n || record->seq == c->loaded.first + c->loaded.n;
+
+	/* Behind a hole the next read starts anew, and finds it at the front. */
+	if (!follows || record->seq < c->next || msg_decode(record->body, record->seq, &m) < 0)
+		return;
+	(void)ring_push(&c->loaded, m);
+	(void)msg_unref(m);
+}
+
+static void on_loaded(void *arg, int rc, const struct journal_record *records, size_t n)
+{
+	struct cursor_load *load = arg;
+	struct cursor *c = load->cursor;
+
+	free(load);
+	if (!c)
+		return;
+	c->load = NULL;
+	if (rc == -EIO) {
+		(void)timer_start(&c->retry, RETRY_MS);
+		return;
+	}
+	for (size_t i = 0; i < n; i++)
+		loaded_add(c, &records[i]);
+	/* Nothing readable came although it should be there: go on behind the damage. */
+	if (!c->loaded.n && c->next < c->stream->visible)
+		skip_to(c, n ? records[n - 1].seq + 1 : stream_in_memory(c->stream));
+	else if (c->loaded.n && c->loaded.first > c->next)
+		skip_to(c, c->loaded.first);
+	wake(c);
+}
+
+static void load_start(struct cursor *c)
+{
+	struct cursor_load *load;
+
+	if (c->load || timer_running(&c->retry))
+		return;
+	ring_fini(&c->loaded);
+	load = malloc(sizeof(*load));
+	if (load) {
+		load->cursor = c;
+		streams_count_disk_read(c->stream->set);
+		if (journal_read(streams_journal(c->stream->set), c->stream->js, c->next,
+				 LOAD_BYTES, on_loaded, load) == 0) {
+			c->load = load;
+			return;
+		}
+	}
+	free(load);
+	(void)timer_start(&c->retry, RETRY_MS);
+}
+
+/* The message at `next`, borrowed; NULL: it must be loaded, or there is none. */
+static struct msg *find_next(struct cursor *c)
+{
+	struct stream *s = c->stream;
+	struct msg *m;
+
+	if (c->next < s->first)
+		skip_to(c, s->first);
+	if (c->next >= s->visible || c->next - c->floor >= c->window)
+		return NULL;
+	m = ring_get(&s->ring, c->next);
+	if (!m) {
+		while (c->loaded.n && c->loaded.first < c->next)
+			ring_shift(&c->loaded);
+		m = ring_get(&c->loaded, c->next);
+	}
+	if (m)
+		return m;
+	if (s->js) {
+		load_start(c);
+		return NULL;
+	}
+	skip_to(c, stream_in_memory(s));
+	return c->next < s->visible ? ring_get(&s->ring, c->next) : NULL;
+}
+
+static struct cursor_slot *first_given_back(const struct cursor *c)
+{
+	if (!c->given_back)
+		return NULL;
+	for (uint64_t seq = c->floor; seq < c->next; seq++)
+		if (slot(c, seq)->state == SLOT_GIVEN_BACK)
+			return slot(c, seq);
+	return NULL;
+}
+
+int cursor_take(struct cursor *c, struct msg **ret)
+{
+	struct cursor_slot *back = first_given_back(c);
+	struct msg *m;
+
+	if (back) {
+		back->state = SLOT_IN_FLIGHT;
+		c->given_back--;
+		c->in_flight++;
+		*ret = msg_ref(back->msg);
+		return 1;
+	}
+	m = find_next(c);
+	if (!m || slots_grow(c) < 0) {
+		c->hungry = true;
+		return 0;
+	}
+	*slot(c, c->next++) = (struct cursor_slot){ .msg = msg_ref(m), .state = SLOT_IN_FLIGHT };
+	c->in_flight++;
+	*ret = msg_ref(m);
+	return 1;
+}
+
+static struct cursor_slot *in_flight(const struct cursor *c, uint64_t seq)
+{
+	if (seq < c->floor || seq >= c->next || slot(c, seq)->state != SLOT_IN_FLIGHT)
+		return NULL;
+	return slot(c, seq);
+}
+
+static void give_back(struct cursor *c, struct cursor_slot *s)
+{
+	s->state = SLOT_GIVEN_BACK;
+	if (s->returns < UCHAR_MAX)
+		s->returns++;
+	c->in_flight--;
+	c->given_back++;
+}
+
+void cursor_settle(struct cursor *c, uint64_t seq, bool done)
+{
+	struct cursor_slot *s = in_flight(c, seq);
+
+	if (!s)
+		return;
+	if (done) {
+		s->msg = msg_unref(s->msg);
+		s->state = SLOT_SETTLED;
+		c->in_flight--;
+		floor_rise(c);
+	} else {
+		give_back(c, s);
+	}
+	wake(c);
+}
+
+void cursor_rewind(struct cursor *c)
+{
+	for (uint64_t seq = c->floor; seq < c->next; seq++)
+		if (slot(c, seq)->state == SLOT_IN_FLIGHT)
+			give_back(c, slot(c, seq));
+	wake(c);
+}
+
+uint64_t cursor_floor(const struct cursor *c)
+{
+	return c->floor;
+}
+
+unsigned cursor_returns(const struct cursor *c, uint64_t seq)
+{
+	return in_flight(c, seq) ? slot(c, seq)->returns : 0;
+}
+
+uint64_t cursor_lag(const struct cursor *c)
+{
+	return c->stream->visible > c->floor ? c->stream->visible - c->floor : 0;
+}
+
+size_t cursor_in_flight(const struct cursor *c)
+{
+	return c->in_flight;
+}

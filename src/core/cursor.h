@@ -1,0 +1,49 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * How far one reader of a stream has come.
+ *
+ * Messages are taken in order and settled in any order; what is given back is taken again first,
+ * in its old order. Everything below `floor` is settled. A required cursor holds the stream's
+ * messages until it has passed them; others (tail) never do, and skip what was trimmed.
+ *
+ *   floor            next
+ *     v                v
+ *     [ a . a . r . .  )  not taken yet ...      a = settled, r = given back, . = in flight
+ */
+#ifndef VOXBUS_CORE_CURSOR_H
+#define VOXBUS_CORE_CURSOR_H
+
+#include <stdbool.h>
+
+#include "core/stream.h"
+
+struct cursor;
+
+enum { CURSOR_REQUIRED = 1 };
+
+/*
+ * Starts at the oldest message kept. window: how many messages may be in flight. on_ready comes
+ * in a later turn whenever cursor_take may give something again after it gave nothing.
+ */
+int cursor_create(struct stream *stream, unsigned flags, size_t window, void (*on_ready)(void *arg),
+		  void *arg, struct cursor **ret);
+/* What is in flight counts as given back. NULL is fine. */
+struct cursor *cursor_destroy(struct cursor *cursor);
+/*
+ * The next message with a reference: 1 and *ret, or 0 (nothing yet, the window is full, or the
+ * disk is being read: on_ready follows in each case).
+ */
+int cursor_take(struct cursor *cursor, struct msg **ret);
+/* done = true: settled for good; false: given back, to be taken again. A number not in flight is
+ * ignored (a late answer after cursor_rewind). */
+void cursor_settle(struct cursor *cursor, uint64_t seq, bool done);
+/* Gives back everything that is in flight. */
+void cursor_rewind(struct cursor *cursor);
+uint64_t cursor_floor(const struct cursor *cursor);
+/* How often the message in flight was given back before. */
+unsigned cursor_returns(const struct cursor *cursor, uint64_t seq);
+/* Messages visible and not settled, those in flight included. */
+uint64_t cursor_lag(const struct cursor *cursor);
+size_t cursor_in_flight(const struct cursor *cursor);
+
+#endif

@@ -1,0 +1,274 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The life of a dialog.
+ *
+ *   OPENING --bus listens--> OPEN --last channel left--> ENDING --linger--> CLOSED --read--> gone
+ *      |                       ^                            |
+ *      +-- channel left first  +------ a channel came ------+
+ *
+ * ENDING keeps its objects for late events (ChannelDestroyed follows StasisEnd, or never comes).
+ * CLOSED owns no objects and takes no commands; its streams stay until they are read, for an hour
+ * at most.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "core/hub_internal.h"
+
+enum { CLOSED_KEEP_MS = 3600000, CLOSED_LOOK_MS = 5000 };
+
+struct dialog *dialog_find(struct hub *hub, struct str id)
+{
+	struct map_node *node = map_find(&hub->dialogs, id);
+
+	return node ? container_of(node, struct dialog, node) : NULL;
+}
+
+static void on_linger(void *arg);
+
+static struct stream *dialog_stream(struct dialog *d, struct str prefix)
+{
+	struct port *bus = d->application->bus;
+	char text[NAME_MAX_BYTES];
+	struct str name = port_stream_name(bus, text, prefix, str_from(d->id));
+
+	return stream_open(hub_streams(d->hub), name, d->application->record ? STREAM_RECORD : 0);
+}
+
+static int dialog_outlet(struct dialog *d, struct stream *stream, struct str prefix,
+			 struct outlet **ret)
+{
+	struct port *bus = d->application->bus;
+	char topic[TOPIC_MAX];
+	int n;
+
+	if (bus->ops->roles & PORT_PULL)
+		return 0;
+	n = snprintf(topic, sizeof(topic), "%.*s%s", STR_ARG(prefix), d->id);
+	return outlet_create(bus, stream, str_make(topic, (size_t)n), ret);
+}
+
+static int dialog_streams(struct dialog *d)
+{
+	int rc;
+
+	d->events = dialog_stream(d, STR("events_"));
+	d->commands = dialog_stream(d, STR("commands_"));
+	d->responses = dialog_stream(d, STR("responses_"));
+	if (!d->events || !d->commands || !d->responses)
+		return -ENOMEM;
+	rc = dialog_outlet(d, d->events, STR("events_"), &d->out_events);
+	if (rc == 0)
+		rc = dialog_outlet(d, d->responses, STR("responses_"), &d->out_responses);
+	if (rc == 0)
+		rc = cursor_create(d->commands, CURSOR_REQUIRED, 1, lane_pump, d, &d->lane);
+	d->unsure_below = stream_next(d->commands);
+	return rc;
+}
+
+int dialog_create(struct hub *hub, struct application *application, struct port *engine,
+		  struct str id, struct dialog **ret)
+{
+	struct dialog *d = calloc(1, sizeof(*d));
+	int rc = -ENOMEM;
+
+	if (!d)
+		return rc;
+	d->hub = hub;
+	d->application = application;
+	d->engine = engine;
+	list_init(&d->bindings);
+	list_init(&d->unsaved);
+	list_init(&d->blocked);
+	timer_init(&d->linger, hub->opt.loop, on_linger, d);
+	task_init(&d->lane_again, hub->opt.loop, lane_pump, d);
+	timer_init(&d->deadline, hub->opt.loop, lane_deadline, d);
+	(void)snprintf(d->id, sizeof(d->id), "%.*s", STR_ARG(id));
+	if (map_add(&hub->dialogs, &d->node, str_from(d->id)) < 0) {
+		free(d);
+		return rc;
+	}
+	rc = dialog_streams(d);
+	if (rc < 0) {
+		(void)dialog_destroy(d);
+		return rc;
+	}
+	hub->stats.dialogs++;
+	*ret = d;
+	return 0;
+}
+
+struct dialog *dialog_destroy(struct dialog *d)
+{
+	if (!d)
+		return NULL;
+	timer_stop(&d->linger);
+	timer_stop(&d->deadline);
+	task_cancel(&d->lane_again);
+	while (!list_empty(&d->bindings))
+		object_unbind(container_of(d->bindings.next, struct binding, of_dialog));
+	timer_stop(&d->linger); /* unbinding may have started it again */
+	list_del(&d->unsaved);
+	list_del(&d->blocked);
+	map_del(&d->hub->dialogs, &d->node);
+	(void)outlet_destroy(d->out_events);
+	(void)outlet_destroy(d->out_responses);
+	(void)cursor_destroy(d->lane);
+	(void)stream_unref(d->events);
+	(void)stream_unref(d->commands);
+	(void)stream_unref(d->responses);
+	(void)msg_unref(d->pending);
+	free(d);
+	return NULL;
+}
+
+static void dialog_gone(struct dialog *d)
+{
+	dialog_forget(d);
+	d->hub->stats.dialogs--;
+	(void)dialog_destroy(d);
+}
+
+int dialog_open(struct hub *hub, struct application *application, struct port *engine,
+		struct dialog **ret)
+{
+	char id[RAND_DIALOG_ID_SIZE];
+	struct dialog *d;
+	int rc;
+
+	if (hub->dialogs.count >= hub->opt.dialogs_max) {
+		hub->stats.dialogs_refused++;
+		return -EBUSY;
+	}
+	rand_dialog_id(id);
+	rc = dialog_create(hub, application, engine, str_from(id), &d);
+	if (rc < 0) {
+		hub->stats.dialogs_refused++;
+		return rc;
+	}
+	d->opened_wall_ns = clock_wall_ns();
+	hub->stats.dialogs_opened++;
+	dialog_listen(d);
+	*ret = d;
+	return 0;
+}
+
+static int bus_listen(struct dialog *d, bool on)
+{
+	struct port *bus = d->application->bus;
+	char topic[TOPIC_MAX];
+	int n = snprintf(topic, sizeof(topic), "commands_%s", d->id);
+
+	return bus->ops->listen(bus->self, str_make(topic, (size_t)n), on);
+}
+
+void dialog_listen(struct dialog *d)
+{
+	struct port *bus = d->application->bus;
+
+	if (!bus->ops->listen)
+		dialog_announce(d);
+	else if (port_usable(bus))
+		(void)bus_listen(d, true); /* asked again when the bus comes up */
+}
+
+static void announce(struct dialog *d)
+{
+	struct application *a = d->application;
+	struct msg init = {
+		.kind = MSG_ANNOUNCE,
+		.seq = stream_next(a->announces),
+		.wall_ns = clock_wall_ns(),
+		.topic = a->node.key,
+		.application = a->node.key,
+		.dialog = str_from(d->id),
+		.type = STR("AppStart"),
+	};
+	auto_msg struct msg *m = msg_create(&init);
+
+	if (!m)
+		return;
+	if (stream_append(a->announces, m, NULL, NULL) == 0)
+		hub_observed(d->hub, m);
+}
+
+void dialog_announce(struct dialog *d)
+{
+	if (d->announced)
+		return;
+	d->announced = true;
+	d->application->announced++;
+	if (d->state == DIALOG_OPENING)
+		d->state = d->channels || !d->objects ? DIALOG_OPEN : DIALOG_ENDING;
+	announce(d);
+	dialog_changed(d);
+}
+
+void dialog_channels_changed(struct dialog *d)
+{
+	if (d->state == DIALOG_CLOSED)
+		return;
+	if (d->channels) {
+		timer_stop(&d->linger);
+		if (d->state == DIALOG_ENDING)
+			d->state = DIALOG_OPEN;
+	} else {
+		if (d->state == DIALOG_OPEN)
+			d->state = DIALOG_ENDING;
+		(void)timer_start(&d->linger, d->hub->opt.linger_ms);
+	}
+	dialog_changed(d);
+}
+
+static bool dialog_read(const struct dialog *d)
+{
+	return stream_first(d->events) == stream_next(d->events) &&
+	       stream_first(d->responses) == stream_next(d->responses);
+}
+
+static void dialog_close(struct dialog *d)
+{
+	struct port *bus = d->application->bus;
+
+	/* A command that is under way or waits is answered first. */
+	if (d->pending || cursor_lag(d->lane)) {
+		(void)timer_start(&d->linger, d->hub->opt.linger_ms);
+		return;
+	}
+	d->state = DIALOG_CLOSED;
+	d->closed_ms = loop_now(d->hub->opt.loop);
+	while (!list_empty(&d->bindings))
+		object_unbind(container_of(d->bindings.next, struct binding, of_dialog));
+	if (bus->ops->listen && port_usable(bus))
+		(void)bus_listen(d, false);
+	dialog_changed(d);
+	(void)timer_start(&d->linger, 0);
+}
+
+static void on_linger(void *arg)
+{
+	struct dialog *d = arg;
+	bool late;
+
+	if (d->state != DIALOG_CLOSED) {
+		dialog_close(d);
+		return;
+	}
+	late = loop_now(d->hub->opt.loop) - d->closed_ms >= CLOSED_KEEP_MS;
+	if (late) {
+		stream_trim(d->events, stream_visible(d->events));
+		stream_trim(d->responses, stream_visible(d->responses));
+	}
+	if (late || dialog_read(d))
+		dialog_gone(d);
+	else
+		(void)timer_start(&d->linger, CLOSED_LOOK_MS);
+}
+
+void dialog_recover_closed(struct dialog *d)
+{
+	d->state = DIALOG_CLOSED;
+	d->closed_ms = loop_now(d->hub->opt.loop);
+	(void)timer_start(&d->linger, CLOSED_LOOK_MS);
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The middle: ports, applications, dialogs and the streams between them.
+ *
+ *   engine --event--> dialog(s) that own its objects --> events_<dialog> --> bus
+ *   engine <--command-- commands_<dialog> <-- bus         engine --reply--> responses_<dialog>
+ *
+ * An event that names a new channel opens a dialog: the bus is asked to listen to commands_<d>,
+ * and when it does, AppStart goes out on the application's topic. Commands of one dialog run one
+ * after the other, each answered exactly once: by the engine, or by the hub with 503 (engine away),
+ * 504 (deadline; what it did is unknown), 404 (no such call). A dialog ends when its last channel
+ * has left or gone, after a linger for late events.
+ * Streams are called "<scope>/<topic>"; the scope is the bus's name, or what port_set_scope says.
+ */
+#ifndef VOXBUS_CORE_HUB_H
+#define VOXBUS_CORE_HUB_H
+
+#include <stdbool.h>
+
+#include "base/err.h"
+#include "core/port.h"
+#include "core/stream.h"
+
+struct accounts;
+struct hub;
+struct journal;
+
+struct hub_options {
+	struct loop *loop;
+	const struct log *log;
+	const char *node;             /* this daemon's name: server_id in envelopes */
+	struct journal *journal;      /* NULL: nothing is recorded */
+	struct streams *streams;      /* with that journal set */
+	struct http_server *http;     /* handed to ports; may be NULL */
+	struct accounts *accounts;    /* handed to ports; may be NULL */
+	uint64_t command_deadline_ms; /* 0 = 30 s */
+	uint64_t linger_ms;           /* a dialog without channels closes after this; 0 = 10 s */
+	size_t commands_max;          /* waiting commands of one dialog; 0 = 1000: -EBUSY */
+	size_t dialogs_max;           /* 0 = 100,000: further calls get no dialog, counted */
+};
+
+int hub_create(const struct hub_options *options, struct hub **ret);
+/* Ports first stopped (hub_stop), else they are destroyed as they are. */
+struct hub *hub_destroy(struct hub *hub);
+
+/* Makes a port by its ops; name and conf outlive the hub. Before hub_start. */
+int hub_add_port(struct hub *hub, const struct port_ops *ops, const char *name, const void *conf,
+		 struct port **ret, struct err *e);
+/* An application and the bus that serves it. Before hub_start. -EEXIST: twice. */
+int hub_add_application(struct hub *hub, struct str name, struct port *bus, bool record);
+bool hub_has_application(const struct hub *hub, struct str name);
+/* The port of that name that has the role (PORT_ENGINE or PORT_BUS), or NULL. */
+struct port *hub_port(struct hub *hub, struct str name, unsigned role);
+/* A pull bus: its streams are called "<scope>/<topic>" (the account of the long-poll bus). */
+int port_set_scope(struct port *port, struct str scope);
+/* Recovers dialogs from the journal, then starts buses, then engines. */
+int hub_start(struct hub *hub, struct err *e);
+/* Stops engines, then buses; done comes when all are CLOSED, or after timeout_ms. */
+void hub_stop(struct hub *hub, uint64_t timeout_ms, void (*done)(void *arg), void *arg);
+
+struct streams *hub_streams(struct hub *hub);
+struct loop *hub_loop(struct hub *hub);
+
+/* Everything that is appended to a dialog's or an application's stream, for tail: never required,
+ * called inline, must not change the hub. -ENOMEM or 0. */
+struct observer;
+int hub_observe(struct hub *hub, void (*fn)(void *arg, const struct msg *msg), void *arg,
+		struct observer **ret);
+struct observer *observer_destroy(struct observer *observer);
+
+/* For status, calls and metrics; the strings live inside the call. */
+struct port_view {
+	const char *name, *type;
+	unsigned roles;
+	enum port_state state;
+	const char *reason;
+	uint64_t since_ms; /* loop time of the last change of state */
+	uint64_t events, commands, replies, sent, settled, returned; /* messages since the start */
+	const struct port_stat *stats;
+	size_t n_stats;
+};
+void hub_each_port(struct hub *hub, void (*fn)(void *arg, const struct port_view *view), void *arg);
+
+struct dialog_view {
+	struct str id, application, engine;
+	struct str channel; /* id of its first channel */
+	struct str label;   /* for people: what the engine said of it when it opened */
+	const char *state;  /* "opening", "open", "ending" */
+	uint64_t opened_wall_ns;
+	uint64_t events, commands, unread; /* unread: events that no reader has settled */
+	size_t objects, channels;
+};
+void hub_each_dialog(struct hub *hub, void (*fn)(void *arg, const struct dialog_view *view),
+		     void *arg);
+/* Whether a dialog of that id is open or ending. */
+bool hub_has_dialog(const struct hub *hub, struct str id);
+
+struct application_view {
+	struct str name;
+	const char *bus;
+	bool record;
+	uint64_t announced, unread; /* AppStarts; those that nobody has taken */
+	uint64_t oldest_unread_ms;  /* age of the oldest of them, 0 if none */
+};
+void hub_each_application(struct hub *hub,
+			  void (*fn)(void *arg, const struct application_view *view), void *arg);
+
+struct hub_stats {
+	uint64_t events, unowned, synthetic, commands, replies, late_replies; /* since the start */
+	uint64_t timeouts, refused, dialogs_opened, dialogs_refused;
+	uint64_t dialogs; /* now */
+};
+void hub_stats(const struct hub *hub, struct hub_stats *ret);
+
+#endif

@@ -1,0 +1,144 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Events in: which dialogs an event belongs to, and what it does to their objects.
+ *
+ * An event goes to every dialog that owns something it names. If none does and it names an object
+ * that opens, a dialog is opened for it. Then bindings are made, the event is appended to each
+ * dialog's stream (one payload, a message each), and only then are objects unbound: the event
+ * that ends an object still belongs to its dialog.
+ */
+#include <errno.h>
+
+#include "base/clock.h"
+#include "core/hub_internal.h"
+
+struct receivers {
+	struct dialog *at[EVENT_DIALOGS_MAX];
+	size_t n;
+};
+
+static void receivers_add(struct receivers *r, struct dialog *d)
+{
+	for (size_t i = 0; i < r->n; i++)
+		if (r->at[i] == d)
+			return;
+	if (r->n < EVENT_DIALOGS_MAX)
+		r->at[r->n++] = d;
+}
+
+static void receivers_find(struct port *port, const struct delivery *e, struct receivers *r)
+{
+	for (size_t i = 0; i < e->n_objects; i++) {
+		const struct object_ref *ref = &e->objects[i];
+		struct object *o = object_find(port, ref->kind, ref->id);
+
+		if (!o)
+			continue;
+		list_for_each (it, &o->bindings)
+			receivers_add(r, container_of(it, struct binding, of_object)->dialog);
+	}
+}
+
+static struct application *application_of(struct port *port, const struct delivery *e)
+{
+	struct map_node *node = map_find(&port->hub->applications, e->application);
+
+	return node ? container_of(node, struct application, node) : NULL;
+}
+
+static void open_for(struct port *port, const struct delivery *e, struct receivers *r)
+{
+	struct application *application;
+	struct dialog *d;
+	bool opens = false;
+
+	for (size_t i = 0; i < e->n_objects; i++)
+		opens |= (e->objects[i].verbs & OBJECT_OPENS) != 0;
+	application = opens ? application_of(port, e) : NULL;
+	if (!application || dialog_open(port->hub, application, port, &d) < 0)
+		return;
+	(void)snprintf(d->label, sizeof(d->label), "%.*s", STR_ARG(e->label));
+	receivers_add(r, d);
+}
+
+static void bind_all(const struct delivery *e, const struct receivers *r)
+{
+	for (size_t i = 0; i < e->n_objects; i++) {
+		const struct object_ref *ref = &e->objects[i];
+
+		if (!(ref->verbs & OBJECT_BINDS))
+			continue;
+		for (size_t k = 0; k < r->n; k++)
+			(void)object_bind(r->at[k], ref->kind, ref->id);
+	}
+}
+
+static void end_all(struct port *port, const struct delivery *e)
+{
+	for (size_t i = 0; i < e->n_objects; i++) {
+		const struct object_ref *ref = &e->objects[i];
+		struct object *o;
+
+		if (!(ref->verbs & (OBJECT_LEAVES | OBJECT_ENDS)))
+			continue;
+		o = object_find(port, ref->kind, ref->id);
+		if (o && ref->verbs & OBJECT_ENDS)
+			object_end(o);
+		else if (o)
+			object_leave(o);
+	}
+}
+
+static void append_event(struct dialog *d, const struct delivery *e, struct blob *payload,
+			 uint64_t wall_ns)
+{
+	char topic[TOPIC_MAX];
+	int n = snprintf(topic, sizeof(topic), "events_%s", d->id);
+	struct msg init = {
+		.kind = MSG_EVENT,
+		.flags = e->flags,
+		.seq = stream_next(d->events),
+		.wall_ns = wall_ns,
+		.topic = str_make(topic, (size_t)n),
+		.node = e->node,
+		.application = d->application->node.key,
+		.dialog = str_from(d->id),
+		.type = e->type,
+		.payload = payload,
+	};
+	auto_msg struct msg *m = msg_create(&init);
+
+	if (m && stream_append(d->events, m, NULL, NULL) == 0)
+		hub_observed(d->hub, m);
+	else
+		d->dropped = true;
+}
+
+int hub_event(struct port *port, const struct delivery *e)
+{
+	struct hub *hub = port->hub;
+	struct receivers r = { .n = 0 };
+	struct blob *payload;
+	uint64_t now = clock_wall_ns();
+
+	hub->stats.events++;
+	port->counts.events++;
+	if (e->flags & MSG_SYNTHETIC)
+		hub->stats.synthetic++;
+	receivers_find(port, e, &r);
+	if (!r.n)
+		open_for(port, e, &r);
+	if (!r.n) {
+		hub->stats.unowned++;
+		return -ENOENT;
+	}
+	payload = blob_create(e->payload);
+	if (!payload)
+		return -ENOMEM;
+	bind_all(e, &r);
+	for (size_t i = 0; i < r.n; i++)
+		append_event(r.at[i], e, payload, now);
+	end_all(port, e);
+	(void)blob_unref(payload);
+	return 0;
+}

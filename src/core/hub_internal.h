@@ -1,0 +1,203 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The hub's own things, as its files see each other.
+ *
+ *   hub.c          life, ports, applications          hub_event.c    events in -> dialogs
+ *   port.c         the five upcalls                   hub_command.c  commands in, replies out
+ *   dialog.c       life of a dialog                   outlet.c       a stream going out by a bus
+ *   object.c       which object belongs to whom       hub_state.c    dialogs across a restart
+ *   hub_view.c     what status and metrics see
+ */
+#ifndef VOXBUS_CORE_HUB_INTERNAL_H
+#define VOXBUS_CORE_HUB_INTERNAL_H
+
+#include "base/list.h"
+#include "base/map.h"
+#include "base/rand.h"
+#include "core/cursor.h"
+#include "core/hub.h"
+#include "core/stream.h"
+
+enum {
+	EVENT_DIALOGS_MAX = 32, /* one event goes to at most so many dialogs */
+	TOPIC_MAX = 300,        /* bytes of a topic or an application's name */
+	NAME_MAX_BYTES = 640,   /* "<scope>/<topic>" */
+	OUTLET_WINDOW = 256,
+};
+
+struct hub {
+	struct hub_options opt;
+	struct list ports;       /* struct port.link */
+	struct map applications; /* struct application.node */
+	struct map dialogs;      /* struct dialog.node */
+	struct map objects;      /* struct object.node */
+	struct list unsaved;     /* struct dialog.unsaved */
+	struct list observers;   /* struct observer.link */
+	struct list receipts;    /* struct receipt.link */
+	struct task save;
+	struct timer stop_timer;
+	void (*stop_done)(void *arg);
+	void *stop_arg;
+	struct hub_stats stats;
+	unsigned n_ports;
+	bool recovering, buses_stopping;
+};
+
+struct port {
+	struct list link;    /* hub.ports */
+	struct list blocked; /* struct outlet.blocked, struct dialog.blocked */
+	struct map outlets;  /* struct outlet.node, by topic */
+	struct hub *hub;
+	const struct port_ops *ops;
+	struct port_env env;
+	struct log *log;
+	void *self;
+	char *name, *scope;
+	unsigned index; /* tells the objects of engines apart */
+	enum port_state state;
+	char reason[256];
+	uint64_t since_ms;
+	struct port_view counts; /* the counters alone */
+	size_t commands_waiting; /* taken from this bus, not answered yet */
+	bool started, paused;
+};
+
+struct application {
+	struct map_node node; /* hub.applications */
+	struct port *bus;
+	bool record;
+	struct stream *announces;
+	struct outlet *outlet; /* NULL on a pull bus */
+	uint64_t announced;
+	char name[];
+};
+
+enum dialog_state { DIALOG_OPENING, DIALOG_OPEN, DIALOG_ENDING, DIALOG_CLOSED };
+
+struct dialog {
+	struct map_node node; /* hub.dialogs */
+	struct list bindings; /* struct binding.of_dialog */
+	struct list unsaved;  /* hub.unsaved */
+	struct list blocked;  /* port.blocked of the engine */
+	struct hub *hub;
+	struct application *application;
+	struct port *engine;
+	enum dialog_state state;
+	struct stream *events, *commands, *responses;
+	struct outlet *out_events, *out_responses; /* NULL on a pull bus */
+	struct cursor *lane;                       /* of commands, one at a time */
+	struct msg *pending;                       /* the command that the engine has */
+	struct timer deadline;                     /* of pending */
+	struct task lane_again;
+	uint64_t unsure_below;    /* commands below were read back at the start */
+	size_t channels, objects; /* bound; channels: those that are still in the application */
+	struct timer linger;      /* ending -> closed -> gone */
+	uint64_t closed_ms;
+	uint64_t opened_wall_ns;
+	bool announced, dropped;
+	char id[RAND_DIALOG_ID_SIZE];
+	char channel[96]; /* id of the first channel, for people */
+	char label[128];  /* "PJSIP/alice-01 1001 -> 7000": what the engine called it */
+};
+
+struct object {
+	struct map_node node; /* hub.objects */
+	struct list bindings; /* struct binding.of_object */
+	enum object_kind kind;
+	struct str id; /* in key */
+	char key[];
+};
+
+struct binding {
+	struct list of_object, of_dialog;
+	struct object *object;
+	struct dialog *dialog;
+	bool live;        /* a channel that has not left */
+	uint64_t made_by; /* the command that is about to make the object; 0: it is there */
+};
+
+/* A bus's message that was taken: the bus hears of it when it is durable. */
+struct receipt {
+	struct list link; /* hub.receipts */
+	struct port *port;
+	uint64_t tag;
+};
+
+struct outlet {
+	struct map_node node; /* port.outlets */
+	struct list blocked;  /* port.blocked, while the port is full */
+	struct port *port;
+	struct cursor *cursor;
+	struct task again;
+	char topic[];
+};
+
+struct observer {
+	struct list link; /* hub.observers */
+	void (*fn)(void *arg, const struct msg *msg);
+	void *arg;
+};
+
+/* hub.c */
+/* "<scope>/<topic>" in name; the topic is a prefix and a rest. */
+struct str port_stream_name(const struct port *port, char name[NAME_MAX_BYTES], struct str prefix,
+			    struct str rest);
+static inline bool port_usable(const struct port *port)
+{
+	return port->state == PORT_UP || port->state == PORT_STALE;
+}
+void hub_observed(struct hub *hub, const struct msg *msg);
+void hub_port_closed(struct hub *hub);
+
+/* object.c */
+struct object *object_find(struct port *engine, enum object_kind kind, struct str id);
+/* Binds, or marks a channel as live again. 0 or -ENOMEM. */
+int object_bind(struct dialog *dialog, enum object_kind kind, struct str id);
+/* A channel has left the application in all its dialogs. */
+void object_leave(struct object *object);
+void object_unbind(struct binding *binding);
+struct binding *binding_find(const struct object *object, const struct dialog *dialog);
+/* The object is gone. */
+void object_end(struct object *object);
+
+/* dialog.c */
+struct dialog *dialog_find(struct hub *hub, struct str id);
+int dialog_open(struct hub *hub, struct application *application, struct port *engine,
+		struct dialog **ret);
+/* Puts a dialog in the tables with its streams; id as given. */
+int dialog_create(struct hub *hub, struct application *application, struct port *engine,
+		  struct str id, struct dialog **ret);
+struct dialog *dialog_destroy(struct dialog *dialog);
+/* Asks the bus for commands, or announces at once where it hears all. */
+void dialog_listen(struct dialog *dialog);
+void dialog_announce(struct dialog *dialog);
+/* After channels came or went. */
+void dialog_channels_changed(struct dialog *dialog);
+/* The stored state says closed already. */
+void dialog_recover_closed(struct dialog *dialog);
+
+/* hub_event.c, hub_command.c */
+int hub_event(struct port *port, const struct delivery *delivery);
+int hub_command(struct port *port, const struct delivery *delivery);
+int hub_reply(struct port *port, const struct delivery *delivery);
+void lane_pump(void *dialog);
+/* In a later turn: lane_pump. */
+void lane_wake(struct dialog *dialog);
+void lane_deadline(void *dialog);
+
+/* outlet.c */
+int outlet_create(struct port *port, struct stream *stream, struct str topic, struct outlet **ret);
+struct outlet *outlet_destroy(struct outlet *outlet);
+void outlet_pump(void *outlet);
+struct outlet *outlet_find(struct port *port, struct str topic);
+void outlet_settle(struct outlet *outlet, uint64_t seq, bool done);
+void port_pump(struct port *port);
+void port_rewind(struct port *port);
+
+/* hub_state.c */
+void dialog_changed(struct dialog *dialog);
+void dialog_forget(struct dialog *dialog);
+void hub_save(void *hub);
+int hub_recover(struct hub *hub);
+
+#endif

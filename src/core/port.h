@@ -1,0 +1,164 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the core and an adapter say to each other.
+ *
+ * An engine (where calls live) and a bus (where applications listen) are the same thing to the
+ * core: a port that messages come in by and go out of. An adapter implements `struct port_ops`
+ * and calls the six port_* functions below, on the loop's thread, and nothing else of the core.
+ * (A bus whose readers pull, such as long poll, also reads streams by cursors: PORT_PULL.)
+ * Neither side is ever called from inside a call of its own: `send` may not call port_settle, and
+ * port_deliver does not call `settle`; that comes in a later turn. (The exception is port_bind.)
+ */
+#ifndef VOXBUS_CORE_PORT_H
+#define VOXBUS_CORE_PORT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "core/msg.h"
+#include "loop/loop.h"
+
+struct port;
+struct hub;
+
+enum port_role {
+	PORT_ENGINE = 1, /* events come in, commands go out */
+	PORT_BUS = 2,    /* commands come in, events go out */
+	PORT_PULL = 4,   /* a bus whose readers fetch by themselves: `send` is never called */
+};
+
+enum port_state {
+	PORT_DOWN,       /* not started, or its link is lost and retried */
+	PORT_CONNECTING, /* the first attempt is under way */
+	PORT_UP,         /* works */
+	PORT_STALE,      /* nothing heard for too long; still open */
+	PORT_FAILED, /* a person must act (wrong password, replaced, ...); maybe retried slowly */
+	PORT_CLOSED, /* stopped: nothing more comes */
+};
+const char *port_state_name(enum port_state state);
+
+enum object_kind { OBJECT_CHANNEL, OBJECT_BRIDGE, OBJECT_PLAYBACK, OBJECT_RECORDING };
+const char *object_kind_name(enum object_kind kind);
+
+/* What an event or a reply says about an object that it names. */
+enum object_verb {
+	OBJECT_OPENS = 1, /* opens a dialog if nothing that the event names belongs to one */
+	OBJECT_BINDS = 2, /* belongs from now on to the dialogs that the event goes to */
+	OBJECT_LEAVES =
+		4,       /* has left the application (StasisEnd): keeps its dialogs, ends no more */
+	OBJECT_ENDS = 8, /* is gone after this event */
+};
+
+struct object_ref {
+	enum object_kind kind;
+	unsigned verbs;
+	struct str id;
+};
+
+/* Something that a port tells the hub. Everything is borrowed for the call. */
+struct delivery {
+	enum msg_kind kind; /* engines: EVENT, REPLY; buses: COMMAND */
+	unsigned flags;     /* MSG_SYNTHETIC */
+	uint64_t tag;       /* COMMAND: not 0: `settle` says what became of it */
+
+	struct str application; /* EVENT */
+	struct str node;        /* EVENT: the engine's own name for itself, else empty */
+	struct str label;  /* EVENT that opens: the call in a few words, for people; optional */
+	struct str topic;  /* COMMAND: the topic it came in by: "commands_<dialog>" */
+	struct str type;   /* EVENT: type; COMMAND: HTTP method */
+	struct str target; /* COMMAND: url below the engine's root, e.g. "/channels/ID/answer" */
+	struct str id;     /* COMMAND: unique_id, may be empty */
+	struct str content_type;
+	int status;                /* REPLY: HTTP status */
+	const struct msg *answers; /* REPLY: the command, as `send` got it */
+	/* EVENT: all that it names; REPLY: what it made, or, with OBJECT_ENDS, what port_bind said
+	 * and the command then failed to make. */
+	const struct object_ref *objects;
+	size_t n_objects;
+	struct str payload;
+};
+
+/* What a port finds around it; lives as long as the port. */
+struct port_env {
+	struct loop *loop;
+	struct hub *hub;
+	const struct log *log;     /* has port=<name> in it */
+	const char *name;          /* "pbx1": unique in its role */
+	const char *node;          /* this daemon's name */
+	struct http_server *http;  /* the core never looks inside; NULL in tests without one */
+	struct accounts *accounts; /* who may do what; NULL in tests without any */
+};
+
+struct port_stat {
+	const char *name, *help; /* "reconnects", "Times the link was made anew." */
+	bool gauge;
+	uint64_t value;
+};
+
+struct port_ops {
+	const char *name; /* the `type` in the configuration */
+	unsigned roles;
+	/* No I/O. conf is the adapter's parsed table and outlives the port. */
+	int (*create)(struct port *port, const struct port_env *env, const void *conf, void **ret,
+		      struct err *e);
+	/*
+	 * Before start, once for each dialog that the hub found in its journal: the objects that
+	 * belong to it, so that an engine can find out which of them are gone. Optional.
+	 */
+	void (*adopt)(void *self, struct str application, const struct object_ref *objects,
+		      size_t n);
+	/* Begins: returns at once; port_set_state tells how it goes. A refusal ends the daemon. */
+	int (*start)(void *self, struct err *e);
+	/*
+	 * Out to the world: 0 = accepted (take a reference), -EAGAIN = full (port_writable follows),
+	 * anything else = this message can't be sent (it counts as settled, with a log line).
+	 * A bus settles each accepted message by port_settle; an engine answers each accepted
+	 * command with exactly one REPLY. Never blocks, never calls back inline.
+	 */
+	int (*send)(void *self, struct msg *msg);
+	/*
+	 * What became of the message delivered with that tag: 0 = accepted for good (acknowledge),
+	 * -EAGAIN = take it back and offer it again, else refused for that reason. Optional.
+	 */
+	void (*settle)(void *self, uint64_t tag, int result);
+	/* Begin or stop receiving a topic; begin is answered by port_listening. Optional: then the
+	 * port hears all topics from the start. */
+	int (*listen)(void *self, struct str topic, bool on);
+	/* Stop or resume taking commands in. Optional; engines are never paused. */
+	void (*pause)(void *self, bool on);
+	/* Ends in state CLOSED, in a later turn; what is in flight is dropped. */
+	void (*stop)(void *self);
+	/* Takes half-built things; after stop and CLOSED, or without start. */
+	void (*destroy)(void *self);
+	/* Fills up to n numbers for the metrics and returns how many. Optional. */
+	size_t (*stats)(void *self, struct port_stat *ret, size_t n);
+};
+
+/*
+ * Something came in. EVENT: 0, or -ENOENT when it belongs to no dialog (counted). COMMAND: 0 =
+ * taken, `settle` follows; -ENOENT: no such dialog; -EBUSY: too many commands wait; -EAGAIN, -ENOSPC, -EIO: the journal refuses. REPLY: 0.
+ */
+int port_deliver(struct port *port, const struct delivery *delivery);
+/* What became of a message that `send` accepted: 0 = done, else it is sent again later. */
+void port_settle(struct port *port, const struct msg *msg, int result);
+/*
+ * The command that `send` got is about to make these objects, whose ids its sender has chosen: they
+ * belong to its dialog from now on, because their events may come before the answer. The one
+ * upcall that may be made from inside `send`: it only writes to the index of objects. What turns
+ * out not to have been made stands with OBJECT_ENDS in the REPLY. 0 or -ENOMEM.
+ */
+int port_bind(struct port *port, const struct msg *command, const struct object_ref *objects,
+	      size_t n);
+/* reason: a sentence for people, "" when all is well. Logged here, once a change. When a port is
+ * no longer UP or STALE, all that is in flight on it is taken back. */
+void port_set_state(struct port *port, enum port_state state, const char *reason);
+/* The answer to `listen(topic, true)`: 0, or why not (it is asked again when the port comes UP). */
+void port_listening(struct port *port, struct str topic, int result);
+/* `send` has room again after -EAGAIN. */
+void port_writable(struct port *port);
+
+const char *port_name(const struct port *port);
+
+#endif

@@ -1,0 +1,534 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Streams: appending, becoming visible, trimming, forgetting.
+ *
+ * An append goes to the ring in memory and to the journal. Two queues wait for the journal's
+ * watermarks: `writing` makes messages visible to readers, `syncing` calls back those who
+ * acknowledge somebody. Streams where something changed are on the list `dirty`; one task a turn
+ * trims them and wakes their readers, so that a burst costs one round.
+ * A stream whose append the journal refused (and nobody is told about) is `detached`: its record
+ * would have a hole, so the rest of it lives in memory.
+ */
+#include "core/stream.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/core_internal.h"
+#include "journal/journal.h"
+
+enum { RING_MAX = 1024, MEMORY_MAX = 10000, HEAD_MAX = 1 << 20, SEVEN_DAYS_MS = 604800000 };
+
+struct waiting {
+	uint64_t lsn;
+	struct stream *stream; /* writing: a reference */
+	stream_done_fn done;   /* syncing */
+	void *arg;
+	int rc;
+};
+
+/* First in, first out; the array starts over whenever it is empty. */
+struct waitings {
+	struct waiting *at;
+	size_t head, n, cap;
+};
+
+struct streams {
+	struct loop *loop;
+	const struct log *log;
+	struct journal *journal;
+	struct stream_limits limits;
+	struct map by_name; /* struct stream.node */
+	struct list dirty;  /* struct stream.dirty */
+	struct task task;
+	struct waitings writing, syncing, finished;
+	struct buf head;
+	uint64_t last_lsn;
+	struct stream_stats stats;
+	bool failed;
+};
+
+static int waitings_push(struct waitings *w, const struct waiting *entry)
+{
+	if (w->head && w->head == w->n)
+		w->head = w->n = 0;
+	if (w->n == w->cap) {
+		size_t live = w->n - w->head, cap = w->cap;
+		struct waiting *at = w->at;
+
+		if (w->head > w->cap / 2) {
+			memmove(at, at + w->head, live * sizeof(*at));
+		} else {
+			cap = cap ? cap * 2 : 64;
+			at = malloc(cap * sizeof(*at));
+			if (!at)
+				return -ENOMEM;
+			if (live)
+				memcpy(at, w->at + w->head, live * sizeof(*at));
+			free(w->at);
+		}
+		*w = (struct waitings){ at, 0, live, cap };
+	}
+	w->at[w->n++] = *entry;
+	return 0;
+}
+
+static bool waitings_pop(struct waitings *w, uint64_t lsn, struct waiting *ret)
+{
+	if (w->head == w->n || w->at[w->head].lsn > lsn)
+		return false;
+	*ret = w->at[w->head++];
+	return true;
+}
+
+struct loop *streams_loop(const struct streams *set)
+{
+	return set->loop;
+}
+
+struct journal *streams_journal(const struct streams *set)
+{
+	return set->journal;
+}
+
+void streams_count_disk_read(struct streams *set)
+{
+	set->stats.disk_reads++;
+}
+
+static void stream_forget(struct stream *s)
+{
+	map_del(&s->set->by_name, &s->node);
+	list_del(&s->dirty);
+	if (s->js)
+		(void)jstream_drop(s->set->journal, s->js);
+	s->set->stats.messages_in_memory -= s->ring.n;
+	ring_fini(&s->ring);
+	free(s);
+}
+
+static void shift(struct stream *s)
+{
+	ring_shift(&s->ring);
+	s->set->stats.messages_in_memory--;
+}
+
+static void stream_drop_below(struct stream *s, uint64_t seq)
+{
+	if (seq > s->visible)
+		seq = s->visible;
+	if (seq <= s->first)
+		return;
+	s->first = seq;
+	while (s->ring.n && s->ring.first < seq)
+		shift(s);
+}
+
+void stream_trim(struct stream *s, uint64_t seq)
+{
+	uint64_t before = s->first;
+
+	stream_drop_below(s, seq);
+	if (s->first > before && s->js)
+		(void)jstream_trim(s->set->journal, s->js, s->first);
+}
+
+/* What no required reader needs any more goes; a stream that nobody is required to read stays. */
+static void stream_trim_read(struct stream *s)
+{
+	uint64_t needed = s->visible;
+	bool any = false;
+
+	list_for_each (it, &s->cursors) {
+		struct cursor *c = container_of(it, struct cursor, link);
+
+		if (cursor_is_required(c)) {
+			any = true;
+			if (cursor_needs(c) < needed)
+				needed = cursor_needs(c);
+		}
+	}
+	if (any)
+		stream_trim(s, needed);
+}
+
+static void stream_tidy(struct stream *s)
+{
+	bool wake = s->wake;
+
+	s->wake = false;
+	stream_trim_read(s);
+	if (wake)
+		list_for_each (it, &s->cursors)
+			cursor_notify(container_of(it, struct cursor, link));
+	if (s->refs == 0 && s->first == s->next)
+		stream_forget(s);
+}
+
+static void streams_tidy(struct streams *set)
+{
+	struct list now;
+	struct waiting w;
+
+	list_init(&now);
+	list_splice_tail(&now, &set->dirty);
+	while (!list_empty(&now)) {
+		struct stream *s = container_of(now.next, struct stream, dirty);
+
+		list_del(&s->dirty);
+		stream_tidy(s);
+	}
+	/* Only those that are there now: a callback may append again. */
+	for (size_t n = set->finished.n - set->finished.head; n; n--)
+		if (waitings_pop(&set->finished, UINT64_MAX, &w))
+			w.done(w.arg, w.rc);
+}
+
+static void on_task(void *arg)
+{
+	streams_tidy(arg);
+}
+
+void stream_mark(struct stream *s, bool wake)
+{
+	s->wake |= wake;
+	if (list_empty(&s->dirty))
+		list_add_tail(&s->set->dirty, &s->dirty);
+	task_defer(&s->set->task);
+}
+
+static void stream_evict(struct stream *s)
+{
+	const struct stream_limits *limits = &s->set->limits;
+
+	if (s->js && !s->detached) {
+		while (s->ring.n > limits->ring_max && s->ring.first < s->visible)
+			shift(s);
+		return;
+	}
+	while (s->ring.n > limits->memory_max && s->ring.first < s->visible) {
+		s->set->stats.dropped++;
+		stream_drop_below(s, s->ring.first + 1);
+	}
+}
+
+static void stream_show(struct stream *s, uint64_t visible)
+{
+	s->visible = visible;
+	stream_evict(s);
+	stream_mark(s, true);
+}
+
+static void show_written(struct streams *set, uint64_t written)
+{
+	struct waiting w;
+
+	while (waitings_pop(&set->writing, written, &w)) {
+		stream_show(w.stream, w.stream->visible + 1);
+		(void)stream_unref(w.stream);
+	}
+}
+
+static void on_progress(void *arg, uint64_t written, uint64_t durable)
+{
+	struct streams *set = arg;
+	struct waiting w;
+
+	show_written(set, written);
+	task_cancel(&set->task);
+	streams_tidy(set);
+	while (waitings_pop(&set->syncing, durable, &w))
+		w.done(w.arg, w.rc);
+}
+
+/* The disk is gone: what was promised to nobody goes on in memory, the others hear of it. */
+static void on_failed(void *arg, const struct err *e)
+{
+	struct streams *set = arg;
+	struct waiting w;
+
+	set->failed = true;
+	log_error(set->log, "journal failed", "reason=%s then=%s", e->text,
+		  "events are kept in memory only, acknowledged writes are refused");
+	show_written(set, UINT64_MAX);
+	while (waitings_pop(&set->syncing, UINT64_MAX, &w))
+		w.done(w.arg, -EIO);
+}
+
+void streams_journal_events(struct streams *streams, struct journal_events *ret)
+{
+	*ret = (struct journal_events){ .progress = on_progress,
+					.failed = on_failed,
+					.arg = streams };
+}
+
+int streams_create(struct loop *loop, const struct log *log, const struct stream_limits *limits,
+		   struct streams **ret)
+{
+	struct streams *set = calloc(1, sizeof(*set));
+
+	if (!set)
+		return -ENOMEM;
+	set->loop = loop;
+	set->log = log;
+	set->limits = limits ? *limits : (struct stream_limits){ 0 };
+	if (!set->limits.ring_max)
+		set->limits.ring_max = RING_MAX;
+	if (!set->limits.memory_max)
+		set->limits.memory_max = MEMORY_MAX;
+	map_init(&set->by_name);
+	list_init(&set->dirty);
+	task_init(&set->task, loop, on_task, set);
+	buf_init(&set->head, HEAD_MAX);
+	*ret = set;
+	return 0;
+}
+
+struct streams *streams_destroy(struct streams *set)
+{
+	if (!set)
+		return NULL;
+	task_cancel(&set->task);
+	map_for_each (it, &set->by_name) {
+		struct stream *s = container_of(it, struct stream, node);
+
+		assert(list_empty(&s->cursors));
+		ring_fini(&s->ring);
+		free(s);
+	}
+	map_fini(&set->by_name);
+	free(set->writing.at);
+	free(set->syncing.at);
+	free(set->finished.at);
+	buf_fini(&set->head);
+	free(set);
+	return NULL;
+}
+
+static struct stream *stream_create(struct streams *set, struct str name)
+{
+	struct stream *s = calloc(1, sizeof(*s) + name.n + 1);
+
+	if (!s)
+		return NULL;
+	memcpy(s->name, name.p, name.n);
+	s->set = set;
+	s->first = s->visible = s->next = 1;
+	list_init(&s->cursors);
+	list_init(&s->dirty);
+	if (map_add(&set->by_name, &s->node, str_make(s->name, name.n)) < 0) {
+		free(s);
+		return NULL;
+	}
+	return s;
+}
+
+static void on_expired(void *arg, uint64_t first)
+{
+	struct stream *s = arg;
+
+	stream_drop_below(s, first);
+	stream_mark(s, true);
+}
+
+static void stream_attach(struct stream *s, struct jstream *js)
+{
+	s->js = js;
+	jstream_on_expired(js, on_expired, s);
+	jstream_set_max_age(js, SEVEN_DAYS_MS);
+}
+
+static void adopt(void *arg, struct jstream *js)
+{
+	struct streams *set = arg;
+	struct stream *s = stream_create(set, jstream_name(js));
+
+	if (!s)
+		return;
+	s->record = true;
+	s->first = jstream_first(js);
+	s->visible = s->next = jstream_next(js);
+	stream_attach(s, js);
+}
+
+int streams_set_journal(struct streams *set, struct journal *journal)
+{
+	set->journal = journal;
+	journal_each_stream(journal, adopt, set);
+	return 0;
+}
+
+struct stream *stream_find(struct streams *set, struct str name)
+{
+	struct map_node *node = map_find(&set->by_name, name);
+
+	return node ? stream_ref(container_of(node, struct stream, node)) : NULL;
+}
+
+struct stream *stream_open(struct streams *set, struct str name, unsigned flags)
+{
+	struct stream *s = stream_find(set, name);
+
+	if (s)
+		return s;
+	s = stream_create(set, name);
+	if (!s)
+		return NULL;
+	s->record = flags & STREAM_RECORD;
+	return stream_ref(s);
+}
+
+struct stream *stream_ref(struct stream *s)
+{
+	s->refs++;
+	return s;
+}
+
+struct stream *stream_unref(struct stream *s)
+{
+	/* Forgotten in a later turn, if nothing is in it by then. */
+	if (s && --s->refs == 0 && s->first == s->next)
+		stream_mark(s, false);
+	return NULL;
+}
+
+struct str stream_name(const struct stream *s)
+{
+	return s->node.key;
+}
+
+void stream_set_max_age(struct stream *s, uint64_t max_age_ms)
+{
+	if (s->js)
+		jstream_set_max_age(s->js, max_age_ms);
+}
+
+uint64_t stream_first(const struct stream *s)
+{
+	return s->first;
+}
+
+uint64_t stream_visible(const struct stream *s)
+{
+	return s->visible;
+}
+
+uint64_t stream_next(const struct stream *s)
+{
+	return s->next;
+}
+
+uint64_t stream_oldest_ns(const struct stream *s)
+{
+	return s->ring.n ? ring_get(&s->ring, s->ring.first)->wall_ns : 0;
+}
+
+uint64_t stream_in_memory(const struct stream *s)
+{
+	return s->ring.n && s->ring.first < s->visible ? s->ring.first : s->visible;
+}
+
+static int journal_msg(struct stream *s, const struct msg *msg, uint64_t *ret_lsn)
+{
+	struct streams *set = s->set;
+	struct str parts[2];
+	int rc;
+
+	if (!s->js) {
+		struct jstream *js = journal_stream(set->journal, s->node.key);
+
+		if (!js)
+			return -ENOMEM;
+		stream_attach(s, js);
+		/* A journal that knows the name already was adopted at the start. */
+		assert(jstream_next(js) == s->next);
+	}
+	buf_clear(&set->head);
+	rc = msg_encode(msg, &set->head);
+	if (rc < 0)
+		return rc;
+	parts[0] = buf_str(&set->head);
+	parts[1] = blob_str(msg->payload);
+	return journal_append(set->journal, s->js, msg->seq, parts, 2, ret_lsn);
+}
+
+static void stream_detach(struct stream *s, int rc)
+{
+	struct streams *set = s->set;
+
+	s->detached = true;
+	if (set->stats.unrecorded++ == 0 && !set->failed)
+		log_error(set->log, "journal refused", "stream=%s reason=%s then=%s", s->name,
+			  strerror(-rc), "the rest of this stream is kept in memory only");
+}
+
+/* After the journal's own appends, in their order, so that messages become visible in theirs. */
+static int wait_written(struct stream *s, uint64_t lsn)
+{
+	struct waiting w = { .lsn = lsn, .stream = s };
+	int rc = waitings_push(&s->set->writing, &w);
+
+	if (rc == 0)
+		(void)stream_ref(s);
+	return rc;
+}
+
+static int wait_done(struct streams *set, uint64_t lsn, stream_done_fn done, void *arg)
+{
+	struct waiting w = { .lsn = lsn, .done = done, .arg = arg };
+
+	if (lsn)
+		return waitings_push(&set->syncing, &w);
+	task_defer(&set->task);
+	return waitings_push(&set->finished, &w);
+}
+
+static void stream_took(struct stream *s, uint64_t lsn)
+{
+	s->next++;
+	s->set->stats.appended++;
+	s->set->stats.messages_in_memory++;
+	if (lsn && wait_written(s, lsn) == 0)
+		return;
+	stream_show(s, s->next);
+}
+
+int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
+{
+	struct streams *set = s->set;
+	uint64_t lsn = 0;
+	int rc;
+
+	assert(msg->seq == s->next);
+	rc = ring_push(&s->ring, msg);
+	if (rc < 0)
+		return rc;
+	if (s->record && set->journal && !s->detached) {
+		rc = journal_msg(s, msg, &lsn);
+		if (rc < 0 && done) {
+			s->ring.n--; /* the newest: back out */
+			(void)msg_unref(msg);
+			return rc;
+		}
+		if (rc < 0)
+			stream_detach(s, rc);
+		else
+			set->last_lsn = lsn;
+	}
+	/* In memory alone, but behind what is still being written. */
+	stream_took(s, lsn || s->visible == s->next ? lsn : set->last_lsn);
+	return done ? wait_done(set, lsn, done, arg) : 0;
+}
+
+void streams_stats(const struct streams *set, struct stream_stats *ret)
+{
+	*ret = set->stats;
+	ret->streams = set->by_name.count;
+}
+
+void streams_each(struct streams *set, void (*fn)(void *arg, struct stream *stream), void *arg)
+{
+	map_for_each (it, &set->by_name)
+		fn(arg, container_of(it, struct stream, node));
+}

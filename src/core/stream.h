@@ -1,0 +1,88 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Streams: the one buffer of voxbus. A message is appended once; every reader is a cursor.
+ *
+ *            first        cursor        visible       next
+ *              v             v             v            v
+ *   trimmed    [ kept ...    | waiting ... | being      )
+ *              |                           | written    |
+ *
+ * A recorded stream lives in the journal; the newest messages also in memory, so that readers who
+ * keep up never touch the disk. A message becomes visible to readers when it is written, so that a
+ * number never means two different messages, whatever is killed when. A stream that is not
+ * recorded lives in memory alone and drops its oldest message when it is full (counted).
+ * When all required cursors have passed a message it is trimmed.
+ */
+#ifndef VOXBUS_CORE_STREAM_H
+#define VOXBUS_CORE_STREAM_H
+
+#include <stdbool.h>
+
+#include "base/log.h"
+#include "base/str.h"
+#include "core/msg.h"
+#include "loop/loop.h"
+
+struct journal;
+struct stream;
+struct streams;
+
+struct stream_limits {
+	size_t ring_max;   /* messages a recorded stream keeps in memory; 0 = 1024 */
+	size_t memory_max; /* messages of a stream without a record; 0 = 10,000 */
+};
+
+/* journal may be NULL: nothing is recorded. 0 or -ENOMEM. */
+int streams_create(struct loop *loop, const struct log *log, const struct stream_limits *limits,
+		   struct streams **ret);
+struct streams *streams_destroy(struct streams *streams);
+/*
+ * The journal was opened with streams_progress and streams_failed as its events and `streams` as
+ * their argument; this adopts what it recovered.
+ */
+int streams_set_journal(struct streams *streams, struct journal *journal);
+struct journal_events;
+void streams_journal_events(struct streams *streams, struct journal_events *ret);
+
+enum { STREAM_RECORD = 1 }; /* keep it in the journal, if there is one */
+
+/*
+ * The stream of that name with a reference, made if it is new. An empty stream without references
+ * is forgotten. NULL: no memory.
+ */
+struct stream *stream_open(struct streams *streams, struct str name, unsigned flags);
+/* The same, but NULL also when there is none: nothing is made. */
+struct stream *stream_find(struct streams *streams, struct str name);
+struct stream *stream_ref(struct stream *stream);
+struct stream *stream_unref(struct stream *stream);
+struct str stream_name(const struct stream *stream);
+/* How long records are kept; 0 = for ever. Default 7 days. */
+void stream_set_max_age(struct stream *stream, uint64_t max_age_ms);
+
+/* Numbers: the oldest kept, the first that readers don't see yet, the next to be given out. */
+uint64_t stream_first(const struct stream *stream);
+uint64_t stream_visible(const struct stream *stream);
+uint64_t stream_next(const struct stream *stream);
+/* When the oldest message kept in memory came (clock_wall_ns), 0 if there is none. */
+uint64_t stream_oldest_ns(const struct stream *stream);
+
+/* Called once in a later turn: rc 0 = as durable as the stream can make it, else a negative errno. */
+typedef void (*stream_done_fn)(void *arg, int rc);
+/*
+ * Appends a message whose seq is stream_next(). With `done` the caller acknowledges somebody:
+ * when the journal refuses, so does this (-EAGAIN full for now, -ENOSPC, -EIO) and nothing was
+ * taken. Without it the message is kept in memory then, and the stream stops recording (counted).
+ */
+int stream_append(struct stream *stream, struct msg *msg, stream_done_fn done, void *arg);
+
+/* Everything below seq is no longer needed by anybody (a drop by hand, or of age). */
+void stream_trim(struct stream *stream, uint64_t seq);
+
+struct stream_stats {
+	uint64_t streams, messages_in_memory;               /* now */
+	uint64_t appended, dropped, unrecorded, disk_reads; /* since the start */
+};
+void streams_stats(const struct streams *streams, struct stream_stats *ret);
+void streams_each(struct streams *streams, void (*fn)(void *arg, struct stream *stream), void *arg);
+
+#endif

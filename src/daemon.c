@@ -1,0 +1,412 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Putting the parts together.
+ *
+ * Made in this order and destroyed in the reverse one: loop, streams, journal, accounts, HTTP
+ * servers, hub with its ports and applications, admin. Stopping: the hub's ports first (engines,
+ * then buses, which answer who waits), then the HTTP servers, then the loop.
+ */
+#include "daemon.h"
+
+#include <errno.h>
+#include <inttypes.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/resource.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "account_file.h"
+#include "api/admin.h"
+#include "base/clock.h"
+#include "base/log.h"
+#include "buses/longpoll/longpoll.h"
+#include "buses/longpoll/longpoll_conf.h"
+#include "core/account.h"
+#include "core/hub.h"
+#include "engines/asterisk/ari.h"
+#include "engines/asterisk/ari_conf.h"
+#include "journal/journal.h"
+#include "net/http_server.h"
+
+enum { STOP_MS = 3000, PATH_MAX_BYTES = 4096, TOKEN_MAX = 4096 };
+
+struct daemon {
+	struct voxbus_conf *conf;
+	const char *file;
+	struct loop *loop;
+	struct streams *streams;
+	struct journal *journal;
+	struct accounts *accounts;
+	struct http_server *http, *admin_http;
+	struct hub *hub;
+	struct admin *admin;
+	struct secret admin_token;
+	uint64_t started_wall_ns, started_us;
+	int stopping; /* parts that have not stopped yet */
+};
+
+const struct conf_variant daemon_variants[] = {
+	{ "engines", "asterisk", &asterisk_conf },
+	{ "buses", "longpoll", &longpoll_conf },
+	{ 0 },
+};
+
+static const struct port_ops *ops_of(const char *list, const char *type)
+{
+	static const struct {
+		const char *list;
+		const struct port_ops *ops;
+	} all[] = { { "engines", &ari_engine_ops }, { "buses", &longpoll_bus_ops } };
+
+	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
+		if (strcmp(all[i].list, list) == 0 && strcmp(all[i].ops->name, type) == 0)
+			return all[i].ops;
+	return NULL;
+}
+
+/* mkdir -p; the last part is for its owner alone. */
+static int make_dirs(const char *dir, struct err *e)
+{
+	char path[PATH_MAX_BYTES];
+
+	if (snprintf(path, sizeof(path), "%s", dir) >= (int)sizeof(path))
+		return err_set(e, -ENAMETOOLONG, "data_dir: the path is too long");
+	for (char *p = path + 1; *p; p++) {
+		if (*p != '/')
+			continue;
+		*p = '\0';
+		(void)mkdir(path, 0755); /* the last mkdir tells what is wrong */
+		*p = '/';
+	}
+	if (mkdir(path, 0700) < 0 && errno != EEXIST)
+		return err_set(e, -errno, "data_dir %s can't be made: %s: make it, or set data_dir",
+			       dir, strerror(errno));
+	if (access(path, W_OK | X_OK) < 0)
+		return err_set(
+			e, -errno,
+			"data_dir %s can't be written: %s: change its owner, or set data_dir", dir,
+			strerror(errno));
+	return 0;
+}
+
+/* Many idle clients need many descriptors: take what the hard limit allows. */
+static void raise_files(void)
+{
+	struct rlimit rl;
+
+	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+		rl.rlim_cur = rl.rlim_max;
+		(void)setrlimit(RLIMIT_NOFILE, &rl);
+	}
+}
+
+static int open_journal(struct daemon *d, struct err *e)
+{
+	struct journal_options options = { .segment_bytes = d->conf->journal.segment,
+					   .quota_bytes = d->conf->journal.quota,
+					   .inflight_max = d->conf->journal.inflight };
+	struct journal_events events;
+	char dir[PATH_MAX_BYTES];
+	int rc;
+
+	(void)snprintf(dir, sizeof(dir), "%s/journal", d->conf->data_dir);
+	options.dir = dir;
+	if (streams_create(d->loop, NULL, NULL, &d->streams) < 0)
+		return err_set(e, -ENOMEM, "out of memory");
+	streams_journal_events(d->streams, &events);
+	rc = journal_open(d->loop, &options, NULL, &events, &d->journal, e);
+	return rc < 0 ? rc : streams_set_journal(d->streams, d->journal);
+}
+
+static int made_account(struct daemon *d, struct err *e)
+{
+	struct made_account made = { .fresh = false };
+	char path[PATH_MAX_BYTES];
+	int rc;
+
+	(void)snprintf(path, sizeof(path), "%s/account", d->conf->data_dir);
+	rc = account_file_load(path, &made, e);
+	if (rc < 0)
+		return rc;
+	if (made.fresh)
+		(void)printf("voxbusd: made an account, kept in %s:\n  AccountSid %s\n"
+			     "  AuthToken  %s\n",
+			     path, made.sid, made.token.value);
+	(void)fflush(stdout);
+	rc = accounts_add(d->accounts, str_from(made.sid), secret_str(&made.token));
+	for (size_t i = 0; rc == 0 && i < d->conf->buses.count; i++) {
+		struct conf_variant_item *item = &d->conf->buses.items[i];
+		struct longpoll_conf *bus = item->conf;
+
+		if (item->variant->table == &longpoll_conf && !bus->account)
+			bus->account = strdup(made.sid);
+	}
+	secret_fini(&made.token);
+	return rc < 0 ? err_set(e, rc, "the account can't be added: %s", strerror(-rc)) : 0;
+}
+
+static int add_accounts(struct daemon *d, struct err *e)
+{
+	const struct account_conf *accounts = d->conf->accounts.items;
+	int rc = accounts_create(d->loop, d->journal, &d->accounts);
+
+	for (size_t i = 0; rc == 0 && i < d->conf->accounts.count; i++)
+		rc = accounts_add(d->accounts, str_from(accounts[i].sid),
+				  secret_str(&accounts[i].token));
+	if (rc < 0)
+		return err_set(e, rc, "the accounts can't be made: %s", strerror(-rc));
+	return d->conf->accounts.count ? 0 : made_account(d, e);
+}
+
+static int create_servers(struct daemon *d, struct err *e)
+{
+	struct http_server_options options = {
+		.conns_max = d->conf->http.connections,
+		.conns_per_address = d->conf->http.connections_per_address,
+	};
+	int rc = http_server_create(d->loop, &options, NULL, &d->http);
+
+	if (rc == 0)
+		rc = http_server_create(d->loop, NULL, NULL, &d->admin_http);
+	return rc < 0 ? err_set(e, rc, "the HTTP server can't be made: %s", strerror(-rc)) : 0;
+}
+
+static int add_ports(struct daemon *d, const char *list, const struct conf_variants *items,
+		     struct err *e)
+{
+	for (size_t i = 0; i < items->count; i++) {
+		const struct conf_variant_item *item = &items->items[i];
+		const char *name = conf_string(item->variant->table, item->conf, "name");
+		const struct port_ops *ops = ops_of(list, item->variant->type);
+		struct port *port;
+		int rc = hub_add_port(d->hub, ops, name, item->conf, &port, e);
+
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static int add_application(struct daemon *d, const char *name, const char *bus, bool record,
+			   struct err *e)
+{
+	struct port *port = bus ? hub_port(d->hub, str_from(bus), PORT_BUS) : NULL;
+	int rc;
+
+	if (!port)
+		return err_set(e, -EINVAL,
+			       "application \"%s\": it is not in applications and there is not "
+			       "exactly one bus: list it there with its bus",
+			       name);
+	rc = hub_add_application(d->hub, str_from(name), port, record);
+	if (rc < 0 && rc != -EEXIST)
+		return err_set(e, rc, "application \"%s\": %s", name, strerror(-rc));
+	return 0;
+}
+
+/* Those that are listed, then those that only an engine names: these get the only bus. */
+static int add_applications(struct daemon *d, struct err *e)
+{
+	const struct application_conf *apps = d->conf->applications.items;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < d->conf->applications.count; i++)
+		rc = add_application(d, apps[i].name, apps[i].bus, apps[i].record, e);
+	for (size_t i = 0; rc == 0 && i < d->conf->engines.count; i++) {
+		const struct ari_conf *engine = d->conf->engines.items[i].conf;
+
+		for (size_t k = 0; rc == 0 && k < engine->applications.count; k++) {
+			const char *name = engine->applications.items[k];
+
+			if (hub_has_application(d->hub, str_from(name)))
+				continue;
+			rc = add_application(d, name, voxbus_conf_bus(d->conf, str_from(name)),
+					     true, e);
+		}
+	}
+	return rc;
+}
+
+static int create_hub(struct daemon *d, struct err *e)
+{
+	struct hub_options options = {
+		.loop = d->loop,
+		.node = d->conf->node,
+		.journal = d->journal,
+		.streams = d->streams,
+		.http = d->http,
+		.accounts = d->accounts,
+		.command_deadline_ms = d->conf->commands.deadline_ms,
+		.commands_max = d->conf->commands.max,
+		.linger_ms = d->conf->dialogs.linger_ms,
+		.dialogs_max = d->conf->dialogs.max,
+	};
+	int rc = hub_create(&options, &d->hub);
+
+	if (rc < 0)
+		return err_set(e, rc, "out of memory");
+	rc = add_ports(d, "buses", &d->conf->buses, e);
+	if (rc == 0)
+		rc = add_ports(d, "engines", &d->conf->engines, e);
+	return rc < 0 ? rc : add_applications(d, e);
+}
+
+static int read_admin_token(struct daemon *d, struct err *e)
+{
+	const char *path = d->conf->admin.token_file;
+	char text[TOKEN_MAX];
+	FILE *f = fopen(path, "re");
+	struct str token;
+	size_t n;
+
+	if (!f)
+		return err_set(e, -errno, "admin.token_file %s: %s", path, strerror(errno));
+	n = fread(text, 1, sizeof(text), f);
+	(void)fclose(f);
+	token = str_trim(str_make(text, n));
+	if (token.n < 16)
+		return err_set(e, -EINVAL,
+			       "admin.token_file %s: the token has %zu characters, must have at "
+			       "least 16",
+			       path, token.n);
+	return secret_set(&d->admin_token, token) < 0 ? err_set(e, -ENOMEM, "out of memory") : 0;
+}
+
+static int create_admin(struct daemon *d, struct err *e)
+{
+	bool tcp = !str_starts(str_from(d->conf->admin.listen), STR("unix:"));
+	struct admin_env env = {
+		.loop = d->loop,
+		.hub = d->hub,
+		.streams = d->streams,
+		.accounts = d->accounts,
+		.journal = d->journal,
+		.journal_quota = d->conf->journal.quota,
+		.http = d->http,
+		.version = VOXBUS_VERSION,
+		.node = d->conf->node,
+		.config = d->file,
+		.data_dir = d->conf->data_dir,
+		.started_wall_ns = d->started_wall_ns,
+		.tcp = tcp,
+		.listen = str_from(d->conf->admin.listen),
+	};
+	int rc = tcp ? read_admin_token(d, e) : 0;
+
+	if (rc < 0)
+		return rc;
+	env.token = secret_str(&d->admin_token);
+	rc = admin_create(&env, &d->admin);
+	if (rc == 0)
+		rc = admin_mount(d->admin, d->admin_http);
+	return rc < 0 ? err_set(e, rc, "the admin API can't be made: %s", strerror(-rc)) : 0;
+}
+
+static int listen_all(struct daemon *d, struct err *e)
+{
+	int rc = http_server_listen(d->admin_http, str_from(d->conf->admin.listen), e);
+
+	if (rc < 0)
+		return err_prefix(e, rc, "admin.listen");
+	for (size_t i = 0; i < d->conf->http.listen.count; i++) {
+		rc = http_server_listen(d->http, str_from(d->conf->http.listen.items[i]), e);
+		if (rc < 0)
+			return err_prefix(e, rc, "http.listen");
+	}
+	return 0;
+}
+
+int daemon_create(struct voxbus_conf *conf, const char *file, struct daemon **ret, struct err *e)
+{
+	static int (*const steps[])(struct daemon * d, struct err * e) = {
+		open_journal, add_accounts, create_servers, create_hub, create_admin, listen_all,
+	};
+	struct daemon *d = calloc(1, sizeof(*d));
+	int rc;
+
+	if (!d)
+		return err_set(e, -ENOMEM, "out of memory");
+	d->conf = conf;
+	d->file = file;
+	d->started_wall_ns = clock_wall_ns();
+	d->started_us = loop_now_us();
+	raise_files();
+	rc = make_dirs(conf->data_dir, e);
+	if (rc == 0 && loop_create(&d->loop) < 0)
+		rc = err_set(e, -ENOMEM, "the event loop can't be made");
+	for (size_t i = 0; rc == 0 && i < sizeof(steps) / sizeof(*steps); i++)
+		rc = steps[i](d, e);
+	*ret = d; /* half-built too: daemon_destroy takes it */
+	return rc;
+}
+
+static void on_http_stopped(void *arg)
+{
+	struct daemon *d = arg;
+
+	if (--d->stopping == 0)
+		loop_stop(d->loop);
+}
+
+static void on_hub_stopped(void *arg)
+{
+	struct daemon *d = arg;
+
+	d->stopping = 2;
+	admin_stop(d->admin);
+	http_server_stop(d->http, STOP_MS, on_http_stopped, d);
+	http_server_stop(d->admin_http, STOP_MS, on_http_stopped, d);
+}
+
+static void on_signal(void *arg, int signum)
+{
+	struct daemon *d = arg;
+
+	if (d->stopping++) {
+		log_warn(NULL, "stopping at once", "signal=%s", strsignal(signum));
+		loop_stop(d->loop);
+		return;
+	}
+	log_info(NULL, "stopping", "signal=%s", strsignal(signum));
+	hub_stop(d->hub, STOP_MS, on_hub_stopped, d);
+}
+
+int daemon_run(struct daemon *d, struct err *e)
+{
+	int rc = loop_on_signal(d->loop, SIGTERM, on_signal, d);
+
+	if (rc == 0)
+		rc = loop_on_signal(d->loop, SIGINT, on_signal, d);
+	if (rc < 0)
+		return err_set(e, rc, "signals can't be watched: %s", strerror(-rc));
+	rc = hub_start(d->hub, e);
+	if (rc < 0)
+		return rc;
+	log_info(NULL, "started", "version=%s node=%s config=%s data_dir=%s admin=%s start_ms=%.1f",
+		 VOXBUS_VERSION, d->conf->node, d->file ? d->file : "embedded defaults",
+		 d->conf->data_dir, d->conf->admin.listen,
+		 (double)(loop_now_us() - d->started_us) / 1000);
+	loop_run(d->loop);
+	log_info(NULL, "stopped", "uptime_ms=%" PRIu64, (loop_now_us() - d->started_us) / 1000);
+	return 0;
+}
+
+struct daemon *daemon_destroy(struct daemon *d)
+{
+	if (!d)
+		return NULL;
+	/* Servers first: who waits on them is told that it is over. */
+	(void)http_server_destroy(d->http);
+	(void)http_server_destroy(d->admin_http);
+	(void)admin_destroy(d->admin);
+	(void)hub_destroy(d->hub);
+	(void)accounts_destroy(d->accounts);
+	(void)journal_close(d->journal);
+	(void)streams_destroy(d->streams);
+	(void)loop_destroy(d->loop);
+	secret_fini(&d->admin_token);
+	free(d);
+	return NULL;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The schema of one Asterisk.
+ *
+ * The three times of the websocket belong together: each ping asks for a sign of life, a link
+ * without one for `stale` makes the daemon not ready, and after `dead` it is closed and dialled
+ * again.
+ */
+#include "engines/asterisk/ari_conf.h"
+
+#include "config/valid.h"
+
+static const struct conf_word websockets[] = { { "client", ARI_WEBSOCKET_CLIENT }, { 0 } };
+static const struct conf_word policies[] = {
+	{ "stand_down", ARI_STAND_DOWN },
+	{ "reclaim", ARI_RECLAIM },
+	{ 0 },
+};
+
+/* A user name goes into Basic authentication, where a colon would end it (RFC 7617 section 2). */
+static bool valid_username(struct str s)
+{
+	return s.n >= 1 && s.n <= 256 && str_find(s, ':') == s.n;
+}
+
+static const struct conf_key keys[] = {
+	{ "name", CONF_STRING, offsetof(struct ari_conf, name), .required = true,
+	  .valid = valid_name, .must = VALID_NAME_MUST,
+	  .doc = "The engine's name, as it stands in logs and metrics." },
+	{ "url", CONF_STRING, offsetof(struct ari_conf, url), .def = "http://127.0.0.1:8088/ari",
+	  .valid = valid_http_url, .must = VALID_HTTP_URL_MUST,
+	  .doc = "Where ARI is: the address of http.conf and the path /ari." },
+	{ "username", CONF_STRING, offsetof(struct ari_conf, username), .required = true,
+	  .valid = valid_username, .must = "a text of 1 to 256 bytes without a colon",
+	  .doc = "A user of ari.conf; it needs the right to write." },
+	{ "password", CONF_SECRET, offsetof(struct ari_conf, password), .required = true, .min = 1,
+	  .max = 256, .doc = "That user's password." },
+	{ "applications", CONF_STRINGS, offsetof(struct ari_conf, applications),
+	  .valid = valid_name, .must = VALID_NAME_MUST,
+	  .doc = "The Stasis applications to serve; an empty list: all of them." },
+	{ "websocket", CONF_ENUM, offsetof(struct ari_conf, websocket), .def = "client",
+	  .words = websockets, .doc = "Who dials: client means that this daemon dials Asterisk." },
+	{ "connections", CONF_U64, offsetof(struct ari_conf, connections), .def = "8", .min = 1,
+	  .max = 8, .doc = "Connections for REST requests at the same time." },
+	{ "ping", CONF_DURATION, offsetof(struct ari_conf, ping_ms), .def = "1s", .min = 100,
+	  .max = 60000, .doc = "How often the websocket is pinged." },
+	{ "stale", CONF_DURATION, offsetof(struct ari_conf, stale_ms), .def = "2500ms", .min = 200,
+	  .max = 120000,
+	  .doc = "Silence for so long makes the link stale, and /readyz false; longer than ping." },
+	{ "dead", CONF_DURATION, offsetof(struct ari_conf, dead_ms), .def = "10s", .min = 300,
+	  .max = 300000,
+	  .doc = "Silence for so long closes the link, and it is dialled again; longer than "
+		 "stale." },
+	{ "timeout", CONF_DURATION, offsetof(struct ari_conf, timeout_ms), .def = "10s", .min = 100,
+	  .max = 300000, .doc = "For one REST request." },
+	{ "on_replaced", CONF_ENUM, offsetof(struct ari_conf, on_replaced), .def = "stand_down",
+	  .words = policies,
+	  .doc = "When somebody else takes an application over: stand_down leaves it to them until "
+		 "an operator acts, reclaim takes it back once they are gone." },
+	{ 0 },
+};
+
+static int ari_check(const void *arg, const struct conf_where *where, struct err *e)
+{
+	const struct ari_conf *conf = arg;
+
+	if (conf->stale_ms <= conf->ping_ms)
+		return conf_fail(where, "stale", e, "stale is not over ping, must be longer");
+	if (conf->dead_ms <= conf->stale_ms)
+		return conf_fail(where, "dead", e, "dead is not over stale, must be longer");
+	for (size_t i = 1; i < conf->applications.count; i++) {
+		for (size_t j = 0; j < i; j++) {
+			if (!strcmp(conf->applications.items[i], conf->applications.items[j]))
+				return conf_fail(where, "applications", e,
+						 "applications[%zu] is \"%s\", must be listed once",
+						 i, conf->applications.items[i]);
+		}
+	}
+	return 0;
+}
+
+const struct conf_table asterisk_conf = { "asterisk", sizeof(struct ari_conf), keys, ari_check };

@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: MIT */
+/* The keys of `engines: [{type: asterisk, ...}]`; their meaning is in voxbus.yaml(5). */
+#ifndef VOXBUS_ENGINES_ASTERISK_ARI_CONF_H
+#define VOXBUS_ENGINES_ASTERISK_ARI_CONF_H
+
+#include "config/schema.h"
+
+enum ari_websocket { ARI_WEBSOCKET_CLIENT };
+enum ari_on_replaced { ARI_STAND_DOWN, ARI_RECLAIM };
+
+struct ari_conf {
+	char *name;
+	char *url; /* http://host[:port][/path] */
+	char *username;
+	struct secret password;
+	struct conf_strings applications; /* none: all of them */
+	int websocket;                    /* enum ari_websocket */
+	uint64_t connections;
+	uint64_t ping_ms, stale_ms, dead_ms; /* ping < stale < dead */
+	uint64_t timeout_ms;
+	int on_replaced; /* enum ari_on_replaced */
+};
+
+extern const struct conf_table asterisk_conf;
+
+#endif

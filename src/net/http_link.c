@@ -1,0 +1,383 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One connection of the HTTP server, from its first byte to its last (the states are drawn in
+ * http_server_internal.h).
+ *
+ * One request is under way at a time. While it waits for its answer, reading goes on, so that a
+ * client that goes is noticed: what a pipelining client sends meanwhile is kept unparsed in
+ * `ahead`, and once that holds AHEAD_HIGH bytes the client is held back by TCP (and its end is
+ * then seen only after the answer). The next request is looked at when the answer before it has
+ * been taken by the kernel, so a client that does not read its answers stops itself.
+ * One timer serves all: each state sets it to its own limit.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "net/conn.h"
+#include "net/http_server_internal.h"
+
+enum {
+	AHEAD_HIGH = 4096,
+	AHEAD_MAX = 512 * 1024, /* above AHEAD_HIGH lies what one turn may bring */
+	ROUNDS = 16,            /* requests of one connection in one turn */
+	LINGER_MS = 2000,
+	WINDOW_MS = 5000,
+};
+
+static bool is_reading(const struct link *l)
+{
+	return l->state == LINK_IDLE || l->state == LINK_HEAD || l->state == LINK_BODY;
+}
+
+static void enter(struct link *l, enum link_state state, uint64_t limit_ms)
+{
+	l->state = state;
+	if (limit_ms == 0)
+		timer_stop(&l->timer);
+	else if (timer_start(&l->timer, limit_ms) < 0)
+		link_cut(l);
+}
+
+void link_cut(struct link *l)
+{
+	if (l->state == LINK_DEAD)
+		return;
+	l->state = LINK_DEAD;
+	timer_stop(&l->timer);
+	l->conn = conn_destroy(l->conn);
+	task_defer(&l->task);
+}
+
+/* The last byte is written: FIN, and what still comes is dropped. */
+static void linger(struct link *l)
+{
+	conn_shutdown(l->conn);
+	buf_fini(&l->ahead);
+	conn_pause(l->conn, false);
+	enter(l, LINK_LINGER, LINGER_MS);
+}
+
+void link_refuse(struct link *l, int status, const char *detail)
+{
+	log_debug(l->server->log, "request refused", "peer=%s status=%d detail=%s",
+		  conn_peer(l->conn), status, detail);
+	l->request = request_destroy(l->request);
+	if (reply_refusal(l, status, str_from(detail)) < 0)
+		link_cut(l);
+	else
+		linger(l);
+}
+
+/* Why the server answers by itself, or 0. A body that is not read closes the connection. */
+static int find_refusal(const struct link *l, const char **why)
+{
+	const struct http_request *r = l->request;
+	const struct http_mount *mount = server_find_mount(l->server, r->info.path);
+
+	if (l->server->stopping) {
+		*why = "the server is stopping: try another one, or later";
+		return 503;
+	}
+	if (!mount) {
+		*why = "nothing is served under this path";
+		return 404;
+	}
+	if (r->head->expect_unknown) {
+		*why = "the only expectation that is met here is 100-continue";
+		return 417;
+	}
+	if (r->head->has_length && r->head->length > mount->body_max) {
+		*why = "the body is larger than this path takes";
+		return 413;
+	}
+	return 0;
+}
+
+static void begin_request(struct link *l)
+{
+	struct str go_on = STR("HTTP/1.1 100 Continue\r\n\r\n");
+	const struct http_mount *mount;
+	const char *why;
+	int status;
+
+	l->request = request_create(l, http_parser_take_head(&l->parser));
+	if (!l->request) {
+		link_cut(l);
+		return;
+	}
+	if (!request_has_body(l->request))
+		return;
+	status = find_refusal(l, &why);
+	if (status) {
+		link_refuse(l, status, why);
+		return;
+	}
+	mount = server_find_mount(l->server, l->request->info.path);
+	buf_init(&l->request->body, mount->body_max);
+	l->mark = 0;
+	enter(l, LINK_BODY, WINDOW_MS);
+	/* RFC 9110 section 10.1.1: not needed once the body has begun to come. */
+	if (l->request->head->expect_continue && l->rest.n == 0 && l->state == LINK_BODY)
+		(void)conn_write(l->conn, &go_on, 1);
+}
+
+static void take_piece(struct link *l, struct str piece)
+{
+	int rc = buf_add(&l->request->body, piece);
+
+	if (rc == -ENOBUFS)
+		link_refuse(l, 413, "the body is larger than this path takes");
+	else if (rc < 0)
+		link_cut(l);
+}
+
+static void dispatch(struct link *l)
+{
+	struct http_request *r = l->request;
+	const char *why;
+	int status = find_refusal(l, &why);
+	const struct http_mount *mount = server_find_mount(l->server, r->info.path);
+
+	request_trim(r);
+	enter(l, LINK_ASKED, 0);
+	if (status) {
+		http_problem(r, status, str_from(why), NULL, 0);
+		return;
+	}
+	l->server->stats.requests++;
+	mount->handle(mount->arg, r);
+}
+
+/* What http_parse found. */
+static void take_event(struct link *l, int event, struct str piece)
+{
+	if (event == HTTP_GOT_HEAD) {
+		begin_request(l);
+	} else if (event == HTTP_GOT_BODY) {
+		take_piece(l, piece);
+	} else if (event == HTTP_GOT_END) {
+		dispatch(l);
+	} else if (event == -EBADMSG) {
+		l->server->stats.malformed++;
+		link_refuse(l, l->parser.status, l->parser.why);
+	} else {
+		link_cut(l);
+	}
+}
+
+/* Parses until the bytes end, a request waits, or the peer has had its turn. */
+static void consume(struct link *l, struct str *data)
+{
+	struct str piece;
+	int event = 1, ends = 0;
+
+	l->inside = true;
+	while (is_reading(l) && ends < ROUNDS) {
+		event = http_parse(&l->parser, data, &piece);
+		if (event == HTTP_MORE)
+			break;
+		ends += event == HTTP_GOT_END;
+		l->rest = *data;
+		take_event(l, event, piece);
+	}
+	l->inside = false;
+	if (l->state == LINK_IDLE && !http_parser_is_idle(&l->parser))
+		enter(l, LINK_HEAD, l->server->options.header_timeout_ms);
+}
+
+static void keep_ahead(struct link *l, struct str data)
+{
+	if (data.n == 0 || l->state == LINK_DEAD || l->state == LINK_LINGER)
+		return;
+	if (buf_add(&l->ahead, data) < 0) {
+		link_cut(l);
+		return;
+	}
+	if (buf_len(&l->ahead) >= AHEAD_HIGH)
+		conn_pause(l->conn, true);
+	if (is_reading(l))
+		task_defer(&l->task);
+}
+
+static void on_data(void *arg, struct str data)
+{
+	struct link *l = arg;
+
+	if (is_reading(l) && buf_len(&l->ahead) == 0)
+		consume(l, &data);
+	keep_ahead(l, data);
+}
+
+static void consume_ahead(struct link *l)
+{
+	struct str data = buf_str(&l->ahead);
+	size_t n = data.n;
+
+	consume(l, &data);
+	if (l->state == LINK_DEAD || l->state == LINK_LINGER)
+		return; /* an upgrade's rest may point into it */
+	buf_consume(&l->ahead, n - data.n);
+	if (buf_len(&l->ahead) < AHEAD_HIGH)
+		conn_pause(l->conn, false);
+	if (buf_len(&l->ahead) == 0)
+		buf_fini(&l->ahead);
+	else if (is_reading(l))
+		task_defer(&l->task);
+}
+
+/* The kernel has the whole answer. */
+static void next_request(struct link *l)
+{
+	struct http_request *r = l->request;
+
+	if (r->on_sent)
+		r->on_sent(r->sent_arg);
+	l->request = request_destroy(r);
+	if (l->state == LINK_DEAD)
+		return;
+	if (l->close) {
+		linger(l);
+		return;
+	}
+	enter(l, LINK_IDLE, l->server->options.idle_timeout_ms);
+	if (!l->inside && buf_len(&l->ahead))
+		task_defer(&l->task);
+}
+
+static void on_task(void *arg)
+{
+	struct link *l = arg;
+
+	if (l->state == LINK_DEAD)
+		link_free(l);
+	else if (l->state == LINK_SENDING && l->mark == 0 && conn_pending(l->conn) == 0)
+		next_request(l);
+	else if (is_reading(l))
+		consume_ahead(l);
+}
+
+void link_answered(struct link *l, bool sent)
+{
+	struct http_request *r = l->request;
+
+	/* Who does not ask to be told is done with the request now. */
+	if (!r->on_sent)
+		r->on_gone = NULL;
+	if (l->state == LINK_DEAD)
+		return;
+	l->mark = conn_pending(l->conn);
+	if (sent && l->mark == 0 && !r->on_sent) {
+		next_request(l);
+		return;
+	}
+	enter(l, LINK_SENDING, l->server->options.idle_timeout_ms);
+	if (sent && l->mark == 0)
+		task_defer(&l->task);
+}
+
+static void on_drain(void *arg)
+{
+	struct link *l = arg;
+
+	if (l->state == LINK_SENDING && conn_pending(l->conn) == 0)
+		next_request(l);
+}
+
+static void on_end(void *arg, int reason)
+{
+	link_cut(arg);
+}
+
+static void late(struct link *l, const char *why)
+{
+	l->server->stats.timeouts++;
+	link_refuse(l, 408, why);
+}
+
+static void look_at_body(struct link *l)
+{
+	size_t n = buf_len(&l->request->body);
+
+	if (n - l->mark < l->server->options.body_rate_min * (WINDOW_MS / 1000)) {
+		late(l, "the body came too slowly");
+		return;
+	}
+	l->mark = n;
+	enter(l, LINK_BODY, WINDOW_MS);
+}
+
+static void look_at_reader(struct link *l)
+{
+	size_t pending = conn_pending(l->conn);
+
+	if (pending >= l->mark) {
+		l->server->stats.timeouts++;
+		link_cut(l);
+		return;
+	}
+	l->mark = pending;
+	enter(l, LINK_SENDING, l->server->options.idle_timeout_ms);
+}
+
+static void on_timer(void *arg)
+{
+	struct link *l = arg;
+
+	if (l->state == LINK_HEAD)
+		late(l, "the head of the request did not come in time");
+	else if (l->state == LINK_BODY)
+		look_at_body(l);
+	else if (l->state == LINK_SENDING)
+		look_at_reader(l);
+	else
+		link_cut(l);
+}
+
+struct link *link_create(struct http_server *server, struct conn *conn)
+{
+	static const struct conn_events events = {
+		.on_data = on_data,
+		.on_drain = on_drain,
+		.on_end = on_end,
+	};
+	struct http_limits limits = { server->options.header_max, server->options.target_max };
+	struct link *l = calloc(1, sizeof(*l));
+
+	if (!l)
+		return NULL;
+	l->server = server;
+	l->conn = conn;
+	http_parser_init(&l->parser, HTTP_REQUESTS, &limits);
+	buf_init(&l->ahead, AHEAD_MAX);
+	timer_init(&l->timer, server->loop, on_timer, l);
+	task_init(&l->task, server->loop, on_task, l);
+	list_add_tail(&server->links, &l->node);
+	server->stats.open++;
+	conn_set_events(conn, &events, l);
+	enter(l, LINK_IDLE, server->options.idle_timeout_ms);
+	return l;
+}
+
+void link_free(struct link *l)
+{
+	struct http_server *server = l->server;
+	struct http_request *r = l->request;
+
+	list_del(&l->node);
+	l->state = LINK_DEAD;
+	timer_stop(&l->timer);
+	l->conn = conn_destroy(l->conn);
+	if (r) {
+		r->gone = true;
+		if (r->on_gone)
+			r->on_gone(r->gone_arg);
+	}
+	task_cancel(&l->task);
+	(void)request_destroy(r);
+	http_parser_fini(&l->parser);
+	buf_fini(&l->ahead);
+	server_drop_address(server, l->address);
+	free(l);
+	server->stats.open--;
+	server_link_freed(server);
+}

@@ -1,0 +1,321 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Answers: whole, in pieces, as a problem, or the connection itself (an upgrade).
+ *
+ * A head is put together in the server's one buffer and goes out with the body's first bytes in
+ * one write. What a handler gives is checked on the way (http_write_*); an answer that can't be
+ * sent as it is becomes a 500, because the client waits for one.
+ */
+#include <assert.h>
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "net/conn.h"
+#include "net/http_server_internal.h"
+
+enum { PROBLEM_MAX = 128 * 1024, PARTS = 14 };
+
+enum framing { FRAMED_LENGTH, FRAMED_CHUNKS, FRAMED_CLOSE, FRAMED_UPGRADE };
+
+static bool is_ours(struct str name)
+{
+	return str_eq_nocase(name, STR("Content-Length")) || str_eq_nocase(name, STR("Date")) ||
+	       str_eq_nocase(name, STR("Connection")) ||
+	       str_eq_nocase(name, STR("Transfer-Encoding"));
+}
+
+static int write_length(struct buf *b, size_t n)
+{
+	char text[24];
+
+	(void)snprintf(text, sizeof(text), "%zu", n);
+	return http_write_header(b, STR("Content-Length"), str_from(text));
+}
+
+/* How the client knows where the answer ends, and whether another may follow. */
+static int write_framing(struct http_request *r, const struct http_reply *reply, enum framing how)
+{
+	struct link *l = r->link;
+	struct buf *b = &l->server->out;
+	bool empty = reply->status < 200 || reply->status == 204 || reply->status == 304;
+	int rc = 0;
+
+	if (how == FRAMED_UPGRADE)
+		return http_write_header(b, STR("Connection"), STR("Upgrade"));
+	if (how == FRAMED_CHUNKS)
+		rc = http_write_header(b, STR("Transfer-Encoding"), STR("chunked"));
+	else if (how == FRAMED_LENGTH && !empty)
+		rc = write_length(b, reply->body.n);
+	if (rc < 0)
+		return rc;
+	l->close = how == FRAMED_CLOSE || !r->head->keep_alive || l->server->stopping;
+	if (l->close)
+		return http_write_header(b, STR("Connection"), STR("close"));
+	if (r->head->minor == 0)
+		return http_write_header(b, STR("Connection"), STR("keep-alive"));
+	return 0;
+}
+
+static int write_head(struct http_request *r, const struct http_reply *reply, enum framing how)
+{
+	struct buf *b = &r->link->server->out;
+	int rc;
+
+	buf_clear(b);
+	rc = http_write_status(b, reply->status);
+	if (rc == 0)
+		rc = http_write_header(b, STR("Date"), server_date(r->link->server));
+	if (rc == 0 && reply->content_type.n)
+		rc = http_write_header(b, STR("Content-Type"), reply->content_type);
+	for (size_t i = 0; i < reply->n_headers && rc == 0; i++)
+		if (!is_ours(reply->headers[i].name))
+			rc = http_write_header(b, reply->headers[i].name, reply->headers[i].value);
+	if (rc == 0)
+		rc = write_framing(r, reply, how);
+	return rc < 0 ? rc : http_write_end(b);
+}
+
+static bool is_head_request(const struct http_request *r)
+{
+	return str_eq(r->info.method, STR("HEAD"));
+}
+
+/* Bytes of an answer's body, within the limit for slow readers. */
+static int send_parts(struct http_request *r, const struct str *parts, size_t n, size_t bytes)
+{
+	struct conn *conn = r->link->conn;
+	size_t pending = conn_pending(conn), max = r->link->server->options.write_max;
+
+	if (pending > max || bytes > max - pending)
+		return -ENOBUFS;
+	return conn_write(conn, parts, n);
+}
+
+static int send_whole(struct http_request *r, const struct http_reply *reply)
+{
+	bool bare = is_head_request(r) || reply->status < 200 || reply->status == 204 ||
+		    reply->status == 304;
+	struct str parts[2];
+	int rc = write_head(r, reply, FRAMED_LENGTH);
+
+	if (rc < 0)
+		return rc;
+	parts[0] = buf_str(&r->link->server->out);
+	parts[1] = reply->body;
+	return send_parts(r, parts, bare ? 1 : 2, bare ? 0 : reply->body.n);
+}
+
+/* A dead link takes any answer; it is not called back for it. */
+static bool begin_answer(struct http_request *r)
+{
+	assert(!r->gone);
+	assert(!r->answered);
+	r->answered = true;
+	return r->link->state == LINK_ASKED;
+}
+
+void http_reply(struct http_request *r, const struct http_reply *reply)
+{
+	static const struct http_reply failed = { .status = 500 };
+	struct link *l = r->link;
+	int rc = -EPIPE;
+
+	if (begin_answer(r)) {
+		rc = send_whole(r, reply);
+		if (rc == -EINVAL || rc == -ENOBUFS) {
+			log_error(l->server->log, "answer can't be sent",
+				  "path=%.*s status=%d bytes=%zu reason=%s then=%s",
+				  STR_ARG(r->info.path), reply->status, reply->body.n,
+				  rc == -EINVAL ? "malformed header" : "over write_max",
+				  "status 500");
+			rc = send_whole(r, &failed);
+		}
+		if (rc < 0 && rc != -EPIPE)
+			link_cut(l);
+	}
+	link_answered(l, rc == 0);
+}
+
+/* In quotes; what is not UTF-8 becomes question marks. */
+static void write_json(struct buf *b, struct str s)
+{
+	bool utf8 = str_is_utf8(s);
+
+	(void)buf_addc(b, '"');
+	for (size_t i = 0; i < s.n; i++) {
+		unsigned char u = (unsigned char)s.p[i];
+
+		if (u == '"' || u == '\\')
+			(void)buf_addf(b, "\\%c", u);
+		else if (u < 0x20)
+			(void)buf_addf(b, "\\u%04x", u);
+		else
+			(void)buf_addc(b, u > 0x7f && !utf8 ? '?' : s.p[i]);
+	}
+	(void)buf_addc(b, '"');
+}
+
+void problem_write(struct buf *b, int status, struct str detail, struct str instance)
+{
+	(void)buf_addf(b, "{\"type\":\"about:blank\",\"title\":\"%s\",\"status\":%d,\"detail\":",
+		       http_reason(status), status);
+	write_json(b, detail);
+	if (instance.n) {
+		(void)buf_add(b, STR(",\"instance\":"));
+		write_json(b, instance);
+	}
+	(void)buf_add(b, STR("}\n"));
+}
+
+void http_problem(struct http_request *r, int status, struct str detail,
+		  const struct http_header *headers, size_t n_headers)
+{
+	struct buf body auto_buf;
+	struct http_reply reply = {
+		.status = status,
+		.content_type = STR("application/problem+json"),
+		.headers = headers,
+		.n_headers = n_headers,
+	};
+
+	buf_init(&body, PROBLEM_MAX);
+	problem_write(&body, status, detail, r->info.path);
+	reply.body = buf_str(&body);
+	http_reply(r, &reply);
+}
+
+int reply_refusal(struct link *l, int status, struct str detail)
+{
+	struct buf *b = &l->server->out;
+	struct buf body auto_buf;
+	struct str parts[2];
+	int rc;
+
+	buf_init(&body, PROBLEM_MAX);
+	problem_write(&body, status, detail, str_make(NULL, 0));
+	buf_clear(b);
+	rc = http_write_status(b, status);
+	if (rc == 0)
+		rc = http_write_header(b, STR("Date"), server_date(l->server));
+	if (rc == 0)
+		rc = http_write_header(b, STR("Content-Type"), STR("application/problem+json"));
+	if (rc == 0)
+		rc = write_length(b, buf_len(&body));
+	if (rc == 0)
+		rc = http_write_header(b, STR("Connection"), STR("close"));
+	if (rc == 0)
+		rc = http_write_end(b);
+	if (rc < 0)
+		return rc;
+	parts[0] = buf_str(b);
+	parts[1] = buf_str(&body);
+	return conn_write(l->conn, parts, 2);
+}
+
+/* parts between a size line and its CR LF; of one chunk, so that they fail together. */
+static int send_chunk(struct http_request *r, struct str head, const struct str *parts, size_t n)
+{
+	struct str few[PARTS + 3], *all = few;
+	char line[24];
+	size_t bytes = 0, k = 0;
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += parts[i].n;
+	if (is_head_request(r))
+		bytes = n = 0;
+	if (head.n + bytes == 0)
+		return 0;
+	if (n > PARTS)
+		all = calloc(n + 3, sizeof(*all));
+	if (!all)
+		return -ENOMEM;
+	(void)snprintf(line, sizeof(line), "%zx\r\n", bytes);
+	all[k++] = head;
+	if (r->chunked && bytes)
+		all[k++] = str_from(line);
+	for (size_t i = 0; i < n; i++)
+		all[k++] = parts[i];
+	if (r->chunked && bytes)
+		all[k++] = STR("\r\n");
+	rc = send_parts(r, all, k, bytes);
+	if (all != few)
+		free(all);
+	return rc;
+}
+
+int http_stream_begin(struct http_request *r, const struct http_reply *reply)
+{
+	int rc;
+
+	r->streaming = true;
+	if (!begin_answer(r))
+		return -EPIPE;
+	r->chunked = r->head->minor > 0;
+	rc = write_head(r, reply, r->chunked ? FRAMED_CHUNKS : FRAMED_CLOSE);
+	if (rc == 0)
+		rc = send_chunk(r, buf_str(&r->link->server->out), &reply->body, 1);
+	/* Nothing is out: the caller may still answer otherwise. */
+	r->answered = rc == 0 || rc == -EPIPE;
+	r->streaming = r->answered;
+	return rc;
+}
+
+int http_stream_write(struct http_request *r, const struct str *parts, size_t n)
+{
+	assert(!r->gone);
+	assert(r->streaming);
+	if (r->link->state != LINK_ASKED)
+		return -EPIPE;
+	return send_chunk(r, str_make(NULL, 0), parts, n);
+}
+
+void http_stream_end(struct http_request *r)
+{
+	struct str last = STR("0\r\n\r\n");
+	struct link *l = r->link;
+	int rc = 0;
+
+	assert(!r->gone);
+	assert(r->streaming);
+	r->streaming = false;
+	/* The connection keeps room for it beyond write_max. */
+	if (l->state == LINK_ASKED && r->chunked && !is_head_request(r))
+		rc = conn_write(l->conn, &last, 1);
+	if (rc < 0 && rc != -EPIPE)
+		link_cut(l);
+	link_answered(l, rc == 0);
+}
+
+size_t http_stream_pending(const struct http_request *r)
+{
+	return r->link->state == LINK_DEAD ? 0 : conn_pending(r->link->conn);
+}
+
+int http_upgrade(struct http_request *r, const struct http_header *headers, size_t n_headers,
+		 struct conn **ret_conn, struct str *ret_rest)
+{
+	struct http_reply reply = { .status = 101, .headers = headers, .n_headers = n_headers };
+	struct link *l = r->link;
+	struct str head;
+	int rc;
+
+	if (!begin_answer(r))
+		return -EPIPE;
+	rc = write_head(r, &reply, FRAMED_UPGRADE);
+	head = buf_str(&l->server->out);
+	if (rc == 0)
+		rc = conn_write(l->conn, &head, 1);
+	if (rc < 0) {
+		r->answered = rc == -EPIPE;
+		return rc;
+	}
+	conn_pause(l->conn, false);
+	*ret_conn = l->conn;
+	*ret_rest = l->inside ? l->rest : buf_str(&l->ahead);
+	r->on_gone = NULL;
+	l->conn = NULL;
+	link_cut(l);
+	return 0;
+}

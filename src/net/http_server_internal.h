@@ -1,0 +1,137 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The inside of the HTTP server: http_server.c (life, limits, accepting), http_link.c (one
+ * connection from its first byte to its last), http_request.c and http_reply.c (one exchange).
+ *
+ *            bytes           head            end           answer begun    all taken
+ *     IDLE ────────► HEAD ──────────► BODY ───────► ASKED ──────────────► SENDING ──► IDLE
+ *                      │ malformed, late, too large   │ handed over            │ close
+ *                      └──────────────► LINGER ◄──────┼────────────────────────┘
+ *                                          └► DEAD ◄──┴─ gone, cut
+ *
+ * LINGER: our FIN is out, what still comes is read and dropped, lest a reset overtake the answer.
+ * DEAD: the conn is gone; the link's task tells the handler and frees it in a turn of its own, so
+ * that no call of a handler ever finds its link freed under it.
+ */
+#ifndef VOXBUS_NET_HTTP_SERVER_INTERNAL_H
+#define VOXBUS_NET_HTTP_SERVER_INTERNAL_H
+
+#include "base/buf.h"
+#include "base/clock.h"
+#include "base/map.h"
+#include "codec/http.h"
+#include "net/http_server.h"
+
+struct listener;
+
+/* Connections of one peer's address. */
+struct address {
+	struct map_node node; /* http_server.addresses, by text */
+	size_t count;
+	char text[];
+};
+
+struct http_server {
+	struct loop *loop;
+	const struct log *log;
+	struct http_server_options options; /* all set */
+	struct http_mount *mounts;          /* the longest prefix first; prefixes are ours */
+	size_t n_mounts;
+	struct listener **listeners;
+	size_t n_listeners;
+	struct list links; /* struct link.node */
+	struct map addresses;
+	struct buf out; /* the head being written; empty between calls */
+	uint64_t date_s;
+	char date[CLOCK_HTTP_SIZE];
+	struct http_server_stats stats;
+	uint64_t warned_ms; /* when a full server was last told */
+	bool stopping;
+	struct timer stop_timer;
+	struct task stop_task;
+	void (*stopped)(void *arg);
+	void *stopped_arg;
+};
+
+enum link_state {
+	LINK_IDLE,
+	LINK_HEAD,
+	LINK_BODY,
+	LINK_ASKED,
+	LINK_SENDING,
+	LINK_LINGER,
+	LINK_DEAD,
+};
+
+struct link {
+	struct list node; /* http_server.links */
+	struct http_server *server;
+	struct conn *conn;
+	struct address *address;      /* counted there; NULL: not counted */
+	struct http_request *request; /* from its head on until its answer is out */
+	struct http_parser parser;
+	struct buf ahead; /* what came behind the request under way */
+	struct str rest;  /* inside: what is not parsed yet */
+	struct timer timer;
+	struct task task;
+	size_t mark; /* progress at the last time the timer looked */
+	enum link_state state;
+	bool inside; /* link_data runs: it goes on by itself after an answer */
+	bool close;  /* after this answer */
+};
+
+struct http_request {
+	struct link *link;
+	struct http_head *head;
+	struct buf body;
+	struct http_request_info info;
+	void (*on_gone)(void *arg);
+	void *gone_arg;
+	void (*on_sent)(void *arg);
+	void *sent_arg;
+	bool answered;  /* its head was written, or is not wanted any more */
+	bool streaming; /* between http_stream_begin and _end */
+	bool chunked;
+	bool gone;   /* on_gone runs */
+	char peer[]; /* info.peer, info.peer_address: the conn may go before on_gone */
+};
+
+/* http_server.c */
+const struct http_mount *server_find_mount(const struct http_server *server, struct str path);
+struct str server_date(struct http_server *server);
+/* 0 (also for peers that are not counted), -EAGAIN at the limit, -ENOMEM. */
+int server_take_address(struct http_server *server, struct str text, struct address **ret);
+void server_drop_address(struct http_server *server, struct address *address);
+/* A link was freed: perhaps the stop is complete. */
+void server_link_freed(struct http_server *server);
+
+/* http_link.c */
+/* Takes the conn over; NULL when memory is out. */
+struct link *link_create(struct http_server *server, struct conn *conn);
+/* At once, telling the handler that waits; only from a turn of its own. */
+void link_free(struct link *link);
+/* Closes the connection now; the rest is done by the link's task. */
+void link_cut(struct link *link);
+/* Answers for the server itself and closes. */
+void link_refuse(struct link *link, int status, const char *detail);
+/*
+ * The answer is written: waits for the kernel where needed, then the next request. sent false: it
+ * could not be, and the end of the connection is on its way.
+ */
+void link_answered(struct link *link, bool sent);
+
+/* http_request.c */
+/* Takes the head over; NULL when memory is out. */
+struct http_request *request_create(struct link *link, struct http_head *head);
+struct http_request *request_destroy(struct http_request *r);
+bool request_has_body(const struct http_request *r);
+/* Gives back what growing took too much. */
+void request_trim(struct http_request *r);
+
+/* http_reply.c */
+/* An RFC 9457 body. instance may be empty. */
+void problem_write(struct buf *b, int status, struct str detail, struct str instance);
+/* Whole, with "Connection: close", for no request in particular: as conn_write. */
+int reply_refusal(struct link *link, int status, struct str detail);
+
+#endif

@@ -1,0 +1,98 @@
+# SPDX-License-Identifier: MIT
+"""Fixtures of all Python tests: `daemon`, `ari_peer`, `asterisk`, `sipp`; see harness.py for what they give."""
+import signal
+
+import pytest
+
+import harness
+from ari_peer import AriPeer
+
+LIMIT_S = 60
+
+
+@pytest.fixture(autouse=True)
+def time_limit(request):
+    """No test hangs: after its limit it fails where it stands."""
+    mark = request.node.get_closest_marker("limit")
+    seconds = mark.args[0] if mark else LIMIT_S
+
+    def alarm(*_):
+        raise TimeoutError(f"the test took longer than {seconds} s")
+
+    old = signal.signal(signal.SIGALRM, alarm)
+    signal.setitimer(signal.ITIMER_REAL, seconds)
+    yield
+    signal.setitimer(signal.ITIMER_REAL, 0)
+    signal.signal(signal.SIGALRM, old)
+
+
+@pytest.fixture
+def daemon(time_limit):
+    """A function that starts a voxbusd: daemon(config=None, env=None, args=(), wait=True) -> Daemon.
+    At the end each must stop in order, with nothing unexpected in its log."""
+    started = []
+
+    def start(config=None, **options):
+        started.append(harness.Daemon(config, **options))
+        return started[-1]
+
+    yield start
+    try:
+        for d in started:
+            d.stop()
+    finally:
+        for d in started:
+            d.clean()
+
+
+@pytest.fixture
+def ari_peer(time_limit):
+    """A scripted Asterisk: an AriPeer that is up."""
+    with AriPeer() as peer:
+        yield peer
+
+
+@pytest.fixture(scope="session")
+def asterisk_22():
+    a = harness.Asterisk(22)
+    try:
+        yield a.start()
+    finally:
+        a.clean()
+
+
+@pytest.fixture
+def asterisk(asterisk_22):
+    """The lab's Asterisk 22, running, without channels of an earlier test. A test may kill() it."""
+    if not harness.wait_until(lambda: ari_answers(asterisk_22) or restart(asterisk_22), 20):
+        pytest.fail("the lab's Asterisk does not start")
+    yield asterisk_22
+    if ari_answers(asterisk_22):
+        for channel in asterisk_22.channels():
+            asterisk_22.rest("DELETE", f"/channels/{channel['id']}")
+
+
+def ari_answers(asterisk):
+    try:
+        return asterisk.rest("GET", "/asterisk/ping")[0] == 200
+    except OSError:
+        return False
+
+
+def restart(asterisk):
+    asterisk.stop()
+    asterisk.start()
+
+
+@pytest.fixture
+def sipp(asterisk):
+    """A function that places SIP calls: sipp("8000", count=5, talk_ms=500) -> SippCalls."""
+    started = []
+
+    def call(number, **options):
+        started.append(asterisk.sipp(number, **options))
+        return started[-1]
+
+    yield call
+    for calls in started:
+        calls.clean()

@@ -1,0 +1,58 @@
+#!/bin/bash
+# SPDX-License-Identifier: MIT
+#
+# deps.sh [run|test] - install the Debian packages that ./run or ./test need, those that are missing only.
+# Needs root or sudo for that; without either it says what to install and fails. When all is there it
+# takes some hundredths of a second.
+set -euo pipefail
+# shellcheck source=lib.sh
+. "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
+
+RUN=(meson ninja-build pkg-config gcc libc6-dev libuv1-dev node-llhttp libwslay-dev libcjson-dev
+	libyaml-dev libssl-dev debian-archive-keyring sip-tester curl jq python3)
+TEST=(libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev cppcheck gcovr python3-pytest
+	shellcheck git)
+
+missing() {
+	local have
+	have=$(dpkg-query -W -f '${db:Status-Status} ${Package}\n' "$@" 2>/dev/null || true)
+	for package; do
+		[[ $'\n'$have$'\n' == *$'\n'"installed $package"$'\n'* ]] || printf '%s\n' "$package"
+	done
+}
+
+# sudo without a question, or with somebody there to answer it.
+may_sudo() { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; }
+
+# shellcheck disable=SC2317 # called by progress
+install() {
+	export DEBIAN_FRONTEND=noninteractive
+	"${SUDO[@]}" apt-get -q update
+	"${SUDO[@]}" apt-get -q -y install --no-install-recommends "$@"
+}
+
+main() {
+	local wanted=("${RUN[@]}") lacking log
+	case ${1:-run} in
+	run) ;;
+	test) wanted+=("${TEST[@]}") ;;
+	*) die "usage: deps.sh [run|test]" ;;
+	esac
+	command -v dpkg-query >/dev/null || die "this is no Debian; it needs what these packages hold: ${wanted[*]}"
+	mapfile -t lacking < <(missing "${wanted[@]}")
+	((${#lacking[@]})) || return 0
+	SUDO=()
+	if ((EUID != 0)); then
+		may_sudo || die "these packages are missing, and it takes root to install them:
+  apt-get install ${lacking[*]}"
+		SUDO=(sudo)
+		sudo true
+	fi
+	say "installing ${#lacking[@]} packages: ${lacking[*]}"
+	log=$(mktemp)
+	# shellcheck disable=SC2064 # the name of now
+	trap "rm -f '$log'" EXIT
+	progress "apt-get install" "$log" install "${lacking[@]}"
+}
+
+main "$@"
