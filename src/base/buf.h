@@ -26,7 +26,7 @@ void buf_clear(struct buf *b);
 /* The content, valid until the next change. */
 static inline struct str buf_str(const struct buf *b)
 {
-	return str_make(b->base + b->start, b->end - b->start);
+	return str_make(b->base ? b->base + b->start : NULL, b->end - b->start);
 }
 static inline size_t buf_len(const struct buf *b)
 {
