@@ -239,7 +239,10 @@ void loop_stop(struct loop *loop)
 
 void loop_turn(struct loop *loop)
 {
+	/* Without a live handle libuv would not even look at the posts. */
+	uv_ref((uv_handle_t *)&loop->wake);
 	(void)uv_run(&loop->uv, UV_RUN_NOWAIT);
+	uv_unref((uv_handle_t *)&loop->wake);
 	if (loop->manual)
 		fire_due(loop);
 }
