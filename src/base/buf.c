@@ -34,7 +34,7 @@ int buf_reserve(struct buf *b, size_t n)
 		return -ENOBUFS;
 	if (b->cap - b->end >= n && b->base)
 		return 0;
-	if (b->start) {
+	if (b->base && b->start) {
 		memmove(b->base, b->base + b->start, len);
 		b->start = 0;
 		b->end = len;

@@ -161,7 +161,7 @@ static bool print_value(char out[VALUE_MAX], const char **fmt, va_list *ap)
 		break;
 	case 'c':
 		number = false;
-		/* fall through */
+		__attribute__((fallthrough));
 	default:
 		print_integer(out, spec, ap);
 	}
