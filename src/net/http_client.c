@@ -137,12 +137,12 @@ int http_client_create(struct loop *loop, struct str origin,
 
 	if (!c)
 		return err_set(e, -ENOMEM, "%.*s: out of memory", STR_ARG(origin));
-	rc = url_parse(origin, STR("http"), STR("http"), true, &c->url, e);
+	rc = endpoint_parse(origin, STR("http"), STR("http"), true, &c->endpoint, e);
 	if (rc < 0) {
 		free(c);
 		return rc;
 	}
-	c->url.target = STR("/"); /* lies in the caller's bytes, and is not wanted */
+	c->endpoint.target = STR("/"); /* lies in the caller's bytes, and is not wanted */
 	c->loop = loop;
 	list_init(&c->waiting);
 	list_init(&c->running);
@@ -161,8 +161,8 @@ int http_client_create(struct loop *loop, struct str origin,
 
 static void drop_calls(struct list *calls)
 {
-	while (!list_empty(calls)) {
-		struct http_call *call = container_of(calls->next, struct http_call, place);
+	list_for_each_safe (it, calls) {
+		struct http_call *call = container_of(it, struct http_call, place);
 
 		take_off(call);
 		call_free(call);
@@ -215,7 +215,7 @@ static int write_request(struct buf *b, const struct http_client *c,
 	int rc = http_write_request(b, init->method, init->target);
 
 	if (rc == 0)
-		rc = http_write_header(b, STR("Host"), str_from(c->url.host));
+		rc = http_write_header(b, STR("Host"), str_from(c->endpoint.host));
 	for (size_t i = 0; rc == 0 && i < init->n_headers; i++)
 		rc = is_ours(init->headers[i].name)
 			     ? -EINVAL

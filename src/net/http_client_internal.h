@@ -14,7 +14,7 @@
 #include "codec/http.h"
 #include "net/conn.h"
 #include "net/http_client.h"
-#include "net/url.h"
+#include "net/endpoint.h"
 
 enum { HTTP_REQUEST_MAX = 64 << 20 };
 
@@ -22,7 +22,7 @@ struct http_link;
 
 struct http_client {
 	struct loop *loop;
-	struct url url;
+	struct endpoint endpoint;
 	struct http_client_options options; /* none of them 0 */
 	struct list waiting;                /* struct http_call.place */
 	struct list running;                /* struct http_call.place */

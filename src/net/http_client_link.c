@@ -158,6 +158,7 @@ static void on_data(void *arg, struct str data)
 	l->inside = true;
 	while (step(l, &data))
 		;
+	/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): while inside is set nobody frees it. */
 	l->inside = false;
 	if (l->dead)
 		link_free(l);
@@ -222,7 +223,7 @@ int http_link_create(struct http_client *client, struct http_call *call)
 	l->client = client;
 	http_parser_init(&l->parser, HTTP_RESPONSES, &limits);
 	timer_init(&l->idle, client->loop, on_idle_timeout, l);
-	rc = conn_connect(client->loop, str_from(client->url.address), &options, &events, l,
+	rc = conn_connect(client->loop, str_from(client->endpoint.address), &options, &events, l,
 			  &l->conn, NULL);
 	if (rc < 0) {
 		link_free(l);

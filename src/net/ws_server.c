@@ -57,13 +57,13 @@ int ws_accept(struct loop *loop, struct http_request *request, const struct ws_o
 	char accept[WEBSOCKET_ACCEPT_SIZE];
 	struct http_header headers[3] = { { STR("Upgrade"), STR("websocket") } };
 	size_t n = 2;
-	struct str offered, rest;
-	struct ws *ws;
+	struct str offered = { 0 }, rest;
+	struct ws *ws = NULL;
 	int rc = check(request, &offered, accept);
 
 	if (rc == 0)
 		rc = ws_create(loop, true, options, events, arg, &ws);
-	if (rc < 0)
+	if (rc != 0)
 		return refuse(request, rc);
 	headers[1] = (struct http_header){ STR("Sec-WebSocket-Accept"), str_from(accept) };
 	if (options && options->protocol.n && http_has_token(offered, options->protocol))

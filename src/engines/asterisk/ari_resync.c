@@ -150,30 +150,8 @@ static bool data_is_ours(const struct resync *r, struct json dialplan)
 	return str_eq(str_cut(&data, ','), r->session->application);
 }
 
-static void known_channel(struct resync *r, struct ari_object *o, bool heard, bool stasis,
-			  struct str channel)
-{
-	o->seen = true;
-	if (o->coming)
-		return;
-	if (stasis && heard) {
-		if (o->place == ARI_BOUND) {
-			tell_start(r, channel);
-			o = NULL;
-		} else {
-			o->place = ARI_INSIDE;
-		}
-	} else if (o->place == ARI_INSIDE || !heard) {
-		/* An adopted one that is heard of and not in Stasis is still being dialled. */
-		ari_object_keep(o, channel);
-		if (o->place != ARI_BOUND)
-			tell_end(r, o);
-	} else {
-		o->place = ARI_BOUND;
-	}
-}
-
-static void unknown_channel(struct resync *r, struct str id, struct str channel)
+/* It is in the application and nobody was told. */
+static void unannounced(struct resync *r, struct str id, struct str channel)
 {
 	struct ari_object *o;
 
@@ -183,13 +161,22 @@ static void unknown_channel(struct resync *r, struct str id, struct str channel)
 		o->seen = o->invented = true;
 }
 
+static void known_elsewhere(struct resync *r, struct ari_object *o, struct str channel)
+{
+	if (o->place == ARI_BOUND)
+		return;
+	ari_object_keep(o, channel);
+	tell_end(r, o);
+}
+
 static void one_channel(struct resync *r, struct json channel)
 {
 	struct json id = json_get(channel, STR("id")),
 		    dialplan = json_get(channel, STR("dialplan"));
 	bool stasis = json_is(json_get(dialplan, STR("app_name")), STR("Stasis"));
-	bool ours = stasis && data_is_ours(r, dialplan);
 	bool listed = r->ids_known && !r->all_channels;
+	bool heard = !listed || in_ids(r, id);
+	bool ours = stasis && heard && data_is_ours(r, dialplan);
 	char scratch[ARI_OBJECT_ID_MAX];
 	struct ari_object *o;
 	struct str text;
@@ -198,9 +185,17 @@ static void one_channel(struct resync *r, struct json channel)
 		return;
 	o = ari_object_find(&r->session->tables.channels, text);
 	if (o)
-		known_channel(r, o, listed ? in_ids(r, id) : true, stasis, channel.raw);
-	else if (ours && (!listed || in_ids(r, id)))
-		unknown_channel(r, text, channel.raw);
+		o->seen = true;
+	if (o && o->coming)
+		return;
+	if (ours && (!o || o->place == ARI_BOUND))
+		unannounced(r, text, channel.raw);
+	else if (o && stasis && heard)
+		o->place = o->place == ARI_ADOPTED ? ARI_INSIDE : o->place;
+	else if (o && (!heard || o->place == ARI_INSIDE))
+		known_elsewhere(r, o, channel.raw);
+	else if (o)
+		o->place = ARI_BOUND; /* on its way: dialled, not yet answered */
 }
 
 static void compare_channels(struct resync *r)
