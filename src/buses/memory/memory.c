@@ -15,6 +15,12 @@ struct held {
 	struct msg *msg;
 };
 
+struct topic {
+	struct list link; /* memory_port.asked */
+	size_t n;
+	char text[];
+};
+
 struct memory_port {
 	struct port *port;
 	const struct memory_conf *conf;
@@ -23,7 +29,7 @@ struct memory_port {
 	struct task settle;
 	struct task grant;
 	struct task close;
-	char *asked;
+	struct list asked; /* struct topic.link */
 	bool full, paused;
 };
 
@@ -58,12 +64,20 @@ static void on_settle_task(void *arg)
 static void on_grant(void *arg)
 {
 	struct memory_port *m = arg;
-	char *topic = m->asked;
 
-	m->asked = NULL;
-	if (topic)
-		port_listening(m->port, str_from(topic), 0);
-	free(topic);
+	while (!list_empty(&m->asked))
+		memory_port_grant(m, 0);
+}
+
+void memory_port_grant(struct memory_port *m, int result)
+{
+	struct topic *t = container_of(m->asked.next, struct topic, link);
+
+	if (list_empty(&m->asked))
+		return;
+	list_del(&t->link);
+	port_listening(m->port, str_make(t->text, t->n), result);
+	free(t);
 }
 
 static void on_close(void *arg)
@@ -83,6 +97,7 @@ static int memory_create(struct port *port, const struct port_env *env, const vo
 	m->port = port;
 	m->conf = conf;
 	list_init(&m->accepted);
+	list_init(&m->asked);
 	task_init(&m->settle, env->loop, on_settle_task, m);
 	task_init(&m->grant, env->loop, on_grant, m);
 	task_init(&m->close, env->loop, on_close, m);
@@ -150,13 +165,15 @@ static void memory_settle(void *self, uint64_t tag, int result)
 static int memory_listen(void *self, struct str topic, bool on)
 {
 	struct memory_port *m = self;
+	struct topic *t = on ? malloc(sizeof(*t) + topic.n) : NULL;
 
 	if (!on)
 		return 0;
-	if (m->asked && !m->conf->manual_listen)
-		on_grant(m); /* one at a time is enough here */
-	free(m->asked);
-	m->asked = str_dup(topic);
+	if (!t)
+		return -ENOMEM;
+	t->n = topic.n;
+	memcpy(t->text, topic.p, topic.n);
+	list_add_tail(&m->asked, &t->link);
 	if (!m->conf->manual_listen)
 		task_defer(&m->grant);
 	return 0;
@@ -189,7 +206,8 @@ static void memory_destroy(void *self)
 		(void)msg_unref(h->msg);
 		free(h);
 	}
-	free(m->asked);
+	list_for_each_safe (it, &m->asked)
+		free(container_of(it, struct topic, link));
 	free(m);
 }
 
@@ -246,9 +264,13 @@ void memory_port_reply(struct memory_port *memory, const struct msg *command, in
 	made_room(memory);
 }
 
-struct str memory_port_asked(const struct memory_port *memory)
+size_t memory_port_asked(const struct memory_port *memory)
 {
-	return str_from(memory->asked);
+	size_t n = 0;
+
+	list_for_each (it, &memory->asked)
+		n++;
+	return n;
 }
 
 bool memory_port_paused(const struct memory_port *memory)

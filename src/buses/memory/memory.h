@@ -37,8 +37,9 @@ void memory_port_settle(struct memory_port *memory, const struct msg *msg, int r
 /* Answers one accepted command (engine) and makes room. */
 void memory_port_reply(struct memory_port *memory, const struct msg *command, int status,
 		       struct str body);
-/* The topic that the hub last asked for and the test has not granted; empty: none. */
-struct str memory_port_asked(const struct memory_port *memory);
+/* manual_listen: how many topics the hub has asked for and not been answered; answer the oldest. */
+size_t memory_port_asked(const struct memory_port *memory);
+void memory_port_grant(struct memory_port *memory, int result);
 bool memory_port_paused(const struct memory_port *memory);
 
 #endif

@@ -1,0 +1,292 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * From a posted body to the message object. The body's kind decides, in this order: nothing, a
+ * form, JSON, anything else that is text, and bytes. A form's content type over a body that begins
+ * with '<' is XML: that is what `curl -d @call.xml` sends.
+ *
+ * A form's fields are decoded into one piece of memory and sorted by name and place, so that the
+ * first value of each name, and all values of repeated ones, come out of one walk.
+ * A session in the URL is a secret and is left out of everything.
+ */
+#include "buses/longpoll/document.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/clock.h"
+#include "codec/base64.h"
+#include "codec/form.h"
+#include "codec/json.h"
+
+enum { FIELDS_MAX = 10000 };
+
+struct field {
+	struct str name, value;
+	size_t place;
+};
+
+struct fields {
+	struct field *items;
+	char *memory;
+	size_t n;
+};
+
+static void fields_fini(struct fields *fields)
+{
+	free(fields->items);
+	free(fields->memory);
+}
+
+static int field_cmp(const void *a, const void *b)
+{
+	const struct field *fa = a, *fb = b;
+	int order = str_cmp(fa->name, fb->name);
+
+	if (order)
+		return order;
+	return fa->place < fb->place ? -1 : fa->place > fb->place;
+}
+
+/* Decodes and sorts the fields; those named `without` are left out. 0, -E2BIG, -ENOMEM. */
+static int fields_init(struct fields *ret, struct str form, struct str without)
+{
+	struct str rest = form;
+	struct form_pair pair;
+	size_t n = 0;
+
+	*ret = (struct fields){ 0 };
+	while (form_next(&rest, &pair))
+		if (++n > FIELDS_MAX)
+			return -E2BIG;
+	if (n == 0)
+		return 0;
+	ret->items = calloc(n, sizeof(*ret->items));
+	ret->memory = malloc(form.n);
+	if (!ret->items || !ret->memory)
+		return fields_fini(ret), -ENOMEM;
+	char *out = ret->memory;
+	for (rest = form; form_next(&rest, &pair);) {
+		if (without.n && form_name_is(&pair, without))
+			continue;
+		struct field *field = &ret->items[ret->n];
+		field->place = ret->n++;
+		field->name = str_make(out, form_decode(out, pair.name));
+		out += field->name.n;
+		field->value = str_make(out, form_decode(out, pair.value));
+		out += field->value.n;
+	}
+	qsort(ret->items, ret->n, sizeof(*ret->items), field_cmp);
+	return 0;
+}
+
+static struct str fields_find(const struct fields *fields, struct str name)
+{
+	for (size_t i = 0; i < fields->n; i++)
+		if (str_eq(fields->items[i].name, name))
+			return fields->items[i].value;
+	return str_make(NULL, 0);
+}
+
+/* How many fields from i on have its name. */
+static size_t run_of(const struct fields *fields, size_t i)
+{
+	size_t n = 1;
+
+	while (i + n < fields->n && str_eq(fields->items[i + n].name, fields->items[i].name))
+		n++;
+	return n;
+}
+
+/* Errors stick. */
+struct writer {
+	struct buf *out;
+	int rc;
+};
+
+static void put(struct writer *w, struct str s)
+{
+	if (w->rc == 0)
+		w->rc = buf_add(w->out, s);
+}
+
+static void put_string(struct writer *w, struct str before, struct str value)
+{
+	put(w, before);
+	if (w->rc == 0)
+		w->rc = json_add_string(w->out, value);
+}
+
+/* {"name":"first value",...} */
+static void put_firsts(struct writer *w, const struct fields *fields)
+{
+	put(w, STR("{"));
+	for (size_t i = 0; i < fields->n; i += run_of(fields, i)) {
+		put_string(w, i ? STR(",") : STR(""), fields->items[i].name);
+		put_string(w, STR(":"), fields->items[i].value);
+	}
+	put(w, STR("}"));
+}
+
+/* ,"FormValues":{"name":["a","b"],...}: repeated names only, and nothing if there is none. */
+static void put_repeated(struct writer *w, const struct fields *fields)
+{
+	bool any = false;
+
+	for (size_t i = 0, n; i < fields->n; i += n) {
+		n = run_of(fields, i);
+		if (n == 1)
+			continue;
+		put_string(w, any ? STR(",") : STR(",\"FormValues\":{"), fields->items[i].name);
+		for (size_t j = 0; j < n; j++)
+			put_string(w, j ? STR(",") : STR(":["), fields->items[i + j].value);
+		put(w, STR("]"));
+		any = true;
+	}
+	if (any)
+		put(w, STR("}"));
+}
+
+/* The path, and of the query all but sessions, as they were sent. */
+static void put_url(struct writer *w, struct str target)
+{
+	struct buf url;
+	struct form_pair pair;
+	struct str query = target, path = str_cut(&query, '?');
+	char sep = '?';
+
+	buf_init(&url, target.n);
+	int rc = buf_add(&url, path);
+	while (rc == 0 && form_next(&query, &pair)) {
+		if (form_name_is(&pair, STR("session")))
+			continue;
+		const char *end =
+			pair.value.p ? pair.value.p + pair.value.n : pair.name.p + pair.name.n;
+		rc = buf_addc(&url, sep);
+		if (rc == 0)
+			rc = buf_add(&url, str_make(pair.name.p, (size_t)(end - pair.name.p)));
+		sep = '&';
+	}
+	if (w->rc == 0)
+		w->rc = rc;
+	put_string(w, STR(",\"Url\":"), buf_str(&url));
+	buf_fini(&url);
+}
+
+/* A valid document without the spaces between its tokens. */
+static void put_compact(struct writer *w, struct str json)
+{
+	bool quoted = false;
+	size_t from = 0;
+
+	for (size_t i = 0; i < json.n; i++) {
+		char c = json.p[i];
+
+		if (quoted && c == '\\')
+			i++;
+		else if (c == '"')
+			quoted = !quoted;
+		else if (!quoted && (c == ' ' || c == '\t' || c == '\r' || c == '\n')) {
+			put(w, str_make(json.p + from, i - from));
+			from = i + 1;
+		}
+	}
+	put(w, str_skip(json, from));
+}
+
+static struct str media_type(struct str content_type)
+{
+	return str_trim(str_cut(&content_type, ';'));
+}
+
+static bool is_form(const struct document *d)
+{
+	return str_eq_nocase(media_type(d->content_type),
+			     STR("application/x-www-form-urlencoded")) &&
+	       !str_starts(str_trim(d->body), STR("<"));
+}
+
+static bool is_json(const struct document *d)
+{
+	struct str type = media_type(d->content_type);
+	struct str suffix = str_skip(type, type.n > 5 ? type.n - 5 : 0);
+	struct json json;
+
+	if (!str_eq_nocase(type, STR("application/json")) && !str_eq_nocase(suffix, STR("+json")))
+		return false;
+	return str_is_utf8(d->body) && json_parse(d->body, &json) == 0;
+}
+
+static void put_body(struct writer *w, const struct document *d)
+{
+	bool form_type = str_eq_nocase(media_type(d->content_type),
+				       STR("application/x-www-form-urlencoded"));
+
+	put_string(w, STR(",\"ContentType\":"),
+		   form_type ? STR("application/xml") : d->content_type);
+	if (is_json(d)) {
+		put(w, STR(",\"Json\":"));
+		put_compact(w, d->body);
+	} else if (str_is_utf8(d->body)) {
+		put_string(w, STR(",\"Body\":"), d->body);
+	} else {
+		put(w, STR(",\"BodyBase64\":\""));
+		if (w->rc == 0)
+			w->rc = base64_add(w->out, d->body);
+		put(w, STR("\""));
+	}
+}
+
+/* Without the port; an IPv6 address keeps its brackets. */
+static struct str host_name(struct str host)
+{
+	size_t end = host.n;
+
+	if (host.n && host.p[0] == '[')
+		end = str_find(host, ']') + 1;
+	else
+		end = str_find(host, ':');
+	return str_make(host.p, end < host.n ? end : host.n);
+}
+
+static void put_document(struct writer *w, const struct document *d, const struct fields *form,
+			 const struct fields *query)
+{
+	char created[CLOCK_RFC3339_SIZE];
+
+	clock_rfc3339(created, d->created_ns, 9);
+	put_string(w, STR("{\"Hostname\":"), host_name(d->host));
+	put_string(w, STR(",\"AccountSid\":"), fields_find(form, STR("AccountSid")));
+	put_url(w, d->target);
+	put(w, STR(",\"FormParams\":"));
+	put_firsts(w, form);
+	put_string(w, STR(",\"Created\":"), str_from(created));
+	put_repeated(w, form);
+	if (query->n) {
+		put(w, STR(",\"QueryParams\":"));
+		put_firsts(w, query);
+	}
+	if (d->body.n && !is_form(d))
+		put_body(w, d);
+	put_string(w, STR(",\"Id\":"), d->id);
+	put(w, STR("}"));
+}
+
+int document_add(struct buf *out, const struct document *document)
+{
+	struct writer w = { .out = out };
+	struct fields form, query;
+	struct str query_text = document->target;
+
+	(void)str_cut(&query_text, '?');
+	int rc = fields_init(&query, query_text, STR("session"));
+	if (rc < 0)
+		return rc;
+	rc = fields_init(&form, is_form(document) ? document->body : STR(""), STR(""));
+	if (rc == 0) {
+		put_document(&w, document, &form, &query);
+		rc = w.rc;
+		fields_fini(&form);
+	}
+	fields_fini(&query);
+	return rc;
+}

@@ -1,0 +1,309 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The engine as the core sees it.
+ *
+ * Each application has a websocket of its own, because Asterisk hands an application from socket
+ * to socket by itself: one that is lost does not take the others along. The port is as well as the
+ * worst of them, so that /readyz is false while any application gets no events.
+ */
+#include "engines/asterisk/ari.h"
+
+#include <errno.h>
+#include <openssl/evp.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+#include "engines/asterisk/ari_internal.h"
+#include "engines/asterisk/ari_routes.h"
+
+enum { TARGET_BYTES = 16384, REST_IDLE_MS = 10000 };
+
+/* From good to bad. */
+static int severity(enum port_state state)
+{
+	static const int by_state[] = {
+		[PORT_UP] = 0,   [PORT_STALE] = 1,  [PORT_CONNECTING] = 2,
+		[PORT_DOWN] = 3, [PORT_FAILED] = 4, [PORT_CLOSED] = 5,
+	};
+
+	return by_state[state];
+}
+
+void engine_update(struct engine *engine)
+{
+	enum port_state worst = PORT_UP;
+	char reason[ARI_REASON_MAX] = "";
+
+	if (!engine->started || engine->stopped)
+		return;
+	list_for_each (it, &engine->sessions) {
+		const struct session *s = container_of(it, struct session, link);
+		const char *why;
+		enum port_state state = session_state(s, &why);
+
+		if (severity(state) <= severity(worst))
+			continue;
+		worst = state;
+		reason[0] = '\0';
+		if (why[0])
+			(void)snprintf(reason, sizeof(reason), "application \"%.*s\": %s",
+				       STR_ARG(s->application), why);
+	}
+	if (worst == engine->state && strcmp(reason, engine->reason) == 0)
+		return;
+	engine->state = worst;
+	memcpy(engine->reason, reason, sizeof(reason));
+	port_set_state(engine->port, worst, reason);
+}
+
+struct session *engine_session(struct engine *engine, struct str application)
+{
+	list_for_each (it, &engine->sessions) {
+		struct session *s = container_of(it, struct session, link);
+
+		if (str_eq(s->application, application))
+			return s;
+	}
+	return NULL;
+}
+
+int engine_get(struct engine *engine, struct str target,
+	       void (*done)(void *arg, int rc, const struct http_response *response), void *arg,
+	       struct http_call **ret)
+{
+	struct http_header header = { STR("Authorization"), secret_str(&engine->authorization) };
+	struct http_call_init init = {
+		.method = STR("GET"),
+		.headers = &header,
+		.n_headers = 1,
+		.timeout_ms = engine->conf->timeout_ms,
+		.done = done,
+		.arg = arg,
+	};
+	const char *why;
+	int rc;
+
+	buf_clear(&engine->target);
+	rc = ari_route_target(engine->path, target, &engine->target, &why);
+	init.target = buf_str(&engine->target);
+	return rc < 0 ? rc : http_client_call(engine->rest, &init, ret);
+}
+
+/* "Basic " and base64 of user:password (RFC 7617). */
+static int set_authorization(struct engine *engine)
+{
+	struct str password = secret_str(&engine->conf->password);
+	struct buf plain, coded;
+	int rc, n;
+
+	buf_init(&plain, 4096);
+	buf_init(&coded, 8192);
+	rc = buf_addf(&plain, "%s:%.*s", engine->conf->username, STR_ARG(password));
+	if (rc == 0)
+		rc = buf_add(&coded, STR("Basic "));
+	if (rc == 0)
+		rc = buf_reserve(&coded, buf_len(&plain) * 4 / 3 + 8);
+	if (rc == 0) {
+		n = EVP_EncodeBlock((unsigned char *)buf_tail(&coded),
+				    (const unsigned char *)buf_str(&plain).p, (int)buf_len(&plain));
+		buf_grew(&coded, (size_t)n);
+		rc = secret_set(&engine->authorization, buf_str(&coded));
+	}
+	if (plain.base)
+		OPENSSL_cleanse(plain.base, plain.cap);
+	if (coded.base)
+		OPENSSL_cleanse(coded.base, coded.cap);
+	buf_fini(&plain);
+	buf_fini(&coded);
+	return rc;
+}
+
+/* The path of "http://host:port/ari/": "/ari". */
+static struct str url_path(struct str url)
+{
+	size_t scheme = str_find_str(url, STR("://"));
+	struct str rest = scheme < url.n ? str_skip(url, scheme + 3) : url;
+
+	rest = str_skip(rest, str_find(rest, '/'));
+	while (rest.n && rest.p[rest.n - 1] == '/')
+		rest.n--;
+	return rest;
+}
+
+static void on_writable(void *arg)
+{
+	struct engine *engine = arg;
+
+	engine->full = false;
+	port_writable(engine->port);
+}
+
+static void on_closed(void *arg)
+{
+	struct engine *engine = arg;
+
+	port_set_state(engine->port, PORT_CLOSED, "");
+}
+
+static int create_sessions(struct engine *engine, struct err *e)
+{
+	const struct conf_strings *names = &engine->conf->applications;
+
+	if (!names->count)
+		return err_set(e, -EINVAL, "engine \"%s\" serves no application",
+			       engine->conf->name);
+	for (size_t i = 0; i < names->count; i++) {
+		struct session *s;
+		int rc = session_create(engine, str_from(names->items[i]), &s);
+
+		if (rc < 0)
+			return err_set(e, rc, "no memory");
+		list_add_tail(&engine->sessions, &s->link);
+	}
+	return 0;
+}
+
+static void ari_destroy(void *self)
+{
+	struct engine *engine = self;
+
+	if (!engine)
+		return;
+	commands_drop(engine);
+	while (!list_empty(&engine->sessions)) {
+		struct session *s = container_of(engine->sessions.next, struct session, link);
+
+		list_del(&s->link);
+		(void)session_destroy(s);
+	}
+	task_cancel(&engine->writable);
+	task_cancel(&engine->closed);
+	(void)http_client_destroy(engine->rest);
+	secret_fini(&engine->authorization);
+	buf_fini(&engine->target);
+	free(engine);
+}
+
+static int ari_create(struct port *port, const struct port_env *env, const void *conf, void **ret,
+		      struct err *e)
+{
+	struct engine *engine = calloc(1, sizeof(*engine));
+	struct http_client_options options = { .idle_timeout_ms = REST_IDLE_MS };
+	int rc;
+
+	if (!engine)
+		return err_set(e, -ENOMEM, "no memory");
+	engine->port = port;
+	engine->loop = env->loop;
+	engine->log = env->log;
+	engine->conf = conf;
+	engine->state = PORT_DOWN;
+	engine->path = url_path(str_from(engine->conf->url));
+	list_init(&engine->sessions);
+	list_init(&engine->commands);
+	buf_init(&engine->target, TARGET_BYTES);
+	task_init(&engine->writable, env->loop, on_writable, engine);
+	task_init(&engine->closed, env->loop, on_closed, engine);
+	options.conns_max = engine->conf->connections;
+	rc = http_client_create(env->loop, str_from(engine->conf->url), &options, &engine->rest, e);
+	if (rc == 0) {
+		rc = set_authorization(engine);
+		if (rc < 0)
+			(void)err_set(e, rc, "no memory");
+	}
+	if (rc == 0)
+		rc = create_sessions(engine, e);
+	if (rc < 0) {
+		ari_destroy(engine);
+		return rc;
+	}
+	*ret = engine;
+	return 0;
+}
+
+/* Of bridges and channels; where they are, the first resync finds out. */
+static void ari_adopt(void *self, struct str application, const struct object_ref *objects,
+		      size_t n)
+{
+	struct session *s = engine_session(self, application);
+
+	for (size_t i = 0; s && i < n; i++) {
+		if (objects[i].kind == OBJECT_CHANNEL)
+			(void)ari_object_add(&s->tables.channels, objects[i].id, ARI_ADOPTED);
+		else if (objects[i].kind == OBJECT_BRIDGE)
+			(void)ari_object_add(&s->tables.bridges, objects[i].id, ARI_ADOPTED);
+	}
+}
+
+static int ari_start(void *self, struct err *e)
+{
+	struct engine *engine = self;
+
+	engine->started = true;
+	list_for_each (it, &engine->sessions)
+		session_start(container_of(it, struct session, link));
+	return 0;
+}
+
+static int ari_send(void *self, struct msg *msg)
+{
+	return command_send(self, msg);
+}
+
+static void ari_stop(void *self)
+{
+	struct engine *engine = self;
+
+	engine->stopped = true;
+	list_for_each (it, &engine->sessions)
+		session_stop(container_of(it, struct session, link));
+	commands_drop(engine);
+	task_cancel(&engine->writable);
+	task_defer(&engine->closed);
+}
+
+static size_t ari_stats(void *self, struct port_stat *ret, size_t n)
+{
+	const struct engine *engine = self;
+	uint64_t waiting = 0, watched = 0;
+
+	list_for_each (it, &engine->sessions) {
+		const struct session *s = container_of(it, struct session, link);
+
+		waiting += s->backlog_n;
+		watched += s->tables.channels.map.count + s->tables.bridges.map.count;
+	}
+	const struct port_stat all[] = {
+		{ "reconnects", "Times a websocket was made anew.", false,
+		  engine->stats.reconnects },
+		{ "frames", "Websocket frames received.", false, engine->stats.frames },
+		{ "bad_frames", "Frames that are no ARI event.", false, engine->stats.bad_frames },
+		{ "rest_requests", "REST requests made for commands.", false,
+		  engine->stats.rest_requests },
+		{ "rest_errors", "Of them, those that got no answer.", false,
+		  engine->stats.rest_errors },
+		{ "resyncs", "Comparisons with Asterisk after a connect.", false,
+		  engine->stats.resyncs },
+		{ "synthesised", "Events made up by them.", false, engine->stats.synthesised },
+		{ "duplicates", "Events dropped because a resync had made them up already.", false,
+		  engine->stats.duplicates },
+		{ "buffered", "Frames that wait behind a resync.", true, waiting },
+		{ "watched", "Channels and bridges believed to be there.", true, watched },
+	};
+	size_t count = sizeof(all) / sizeof(*all) < n ? sizeof(all) / sizeof(*all) : n;
+
+	memcpy(ret, all, count * sizeof(*all));
+	return count;
+}
+
+const struct port_ops ari_engine_ops = {
+	.name = "asterisk",
+	.roles = PORT_ENGINE,
+	.create = ari_create,
+	.adopt = ari_adopt,
+	.start = ari_start,
+	.send = ari_send,
+	.stop = ari_stop,
+	.destroy = ari_destroy,
+	.stats = ari_stats,
+};

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A table of the paths that make something, and the reading of a command's parameters.
+ *
+ * Asterisk takes parameters in the query, in a form or in a JSON body, in that order of preference
+ * for us: a name found first counts.
+ */
+#include "engines/asterisk/ari_routes.h"
+
+#include <errno.h>
+
+#include "codec/json.h"
+
+enum { SEGMENTS = 4, SELF = -1 };
+
+struct route {
+	const char *path[SEGMENTS]; /* "*" is any segment */
+	enum object_kind kind;
+	int id_at;              /* the segment that is the id, or SELF: none */
+	const char *id, *other; /* parameters that choose ids */
+};
+
+/* The first that fits. */
+static const struct route routes[] = {
+	{ { "channels" }, OBJECT_CHANNEL, SELF, "channelId", "otherChannelId" },
+	{ { "channels", "create" }, OBJECT_CHANNEL, SELF, "channelId", "otherChannelId" },
+	{ { "channels", "externalMedia" }, OBJECT_CHANNEL, SELF, "channelId", NULL },
+	{ { "channels", "*" }, OBJECT_CHANNEL, 1, NULL, "otherChannelId" },
+	{ { "channels", "*", "play" }, OBJECT_PLAYBACK, SELF, "playbackId", NULL },
+	{ { "channels", "*", "play", "*" }, OBJECT_PLAYBACK, 3, NULL, NULL },
+	{ { "channels", "*", "snoop" }, OBJECT_CHANNEL, SELF, "snoopId", NULL },
+	{ { "channels", "*", "snoop", "*" }, OBJECT_CHANNEL, 3, NULL, NULL },
+	{ { "channels", "*", "record" }, OBJECT_RECORDING, SELF, "name", NULL },
+	{ { "bridges" }, OBJECT_BRIDGE, SELF, "bridgeId", NULL },
+	{ { "bridges", "*" }, OBJECT_BRIDGE, 1, NULL, NULL },
+	{ { "bridges", "*", "play" }, OBJECT_PLAYBACK, SELF, "playbackId", NULL },
+	{ { "bridges", "*", "play", "*" }, OBJECT_PLAYBACK, 3, NULL, NULL },
+	{ { "bridges", "*", "record" }, OBJECT_RECORDING, SELF, "name", NULL },
+};
+
+struct path {
+	struct str segments[SEGMENTS];
+	size_t n;
+	struct str query;
+};
+
+/* false: more segments than any route has, or an empty one. */
+static bool path_split(struct str target, struct path *ret)
+{
+	struct str rest = str_make(target.p, str_find(target, '?'));
+
+	*ret = (struct path){ .query = str_skip(target, rest.n + 1) };
+	if (!str_starts(rest, STR("/")))
+		return false;
+	rest = str_skip(rest, 1);
+	while (rest.p) {
+		struct str segment = str_cut(&rest, '/');
+
+		if (ret->n == SEGMENTS || !segment.n)
+			return false;
+		ret->segments[ret->n++] = segment;
+	}
+	return true;
+}
+
+static bool route_fits(const struct route *route, const struct path *path)
+{
+	for (size_t i = 0; i < SEGMENTS; i++) {
+		const char *want = route->path[i];
+
+		if (!want)
+			return path->n == i;
+		if (i >= path->n)
+			return false;
+		if (want[0] != '*' && !str_eq(path->segments[i], str_from(want)))
+			return false;
+	}
+	return path->n == SEGMENTS;
+}
+
+static const struct route *route_find(struct str method, const struct path *path)
+{
+	if (!str_eq(method, STR("POST")) && !str_eq(method, STR("PUT")))
+		return NULL;
+	for (size_t i = 0; i < sizeof(routes) / sizeof(*routes); i++)
+		if (route_fits(&routes[i], path))
+			return &routes[i];
+	return NULL;
+}
+
+static int hex_digit(char c)
+{
+	if (c >= '0' && c <= '9')
+		return c - '0';
+	c |= 0x20;
+	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
+}
+
+/* Asterisk leaves a '%' that begins no escape as it is; so does this. Never longer than s. */
+static size_t decode(char *out, struct str s, bool plus)
+{
+	size_t n = 0;
+
+	for (size_t i = 0; i < s.n; i++) {
+		int high = i + 2 < s.n && s.p[i] == '%' ? hex_digit(s.p[i + 1]) : -1;
+		int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
+
+		if (low >= 0) {
+			out[n++] = (char)(high << 4 | low);
+			i += 2;
+		} else {
+			out[n++] = plus && s.p[i] == '+' ? ' ' : s.p[i];
+		}
+	}
+	return n;
+}
+
+static void made_add(struct ari_made *made, enum object_kind kind, struct str id)
+{
+	if (!id.n || made->n == ARI_ROUTE_OBJECTS)
+		return;
+	made->objects[made->n++] = (struct object_ref){ kind, OBJECT_BINDS, id };
+}
+
+/* A percent-encoded id, decoded into the text. */
+static void made_add_encoded(struct ari_made *made, enum object_kind kind, struct str id, bool plus)
+{
+	char *out = made->text + made->used;
+	size_t n;
+
+	if (id.n > sizeof(made->text) - made->used)
+		return;
+	n = decode(out, id, plus);
+	made->used += n;
+	made_add(made, kind, str_make(out, n));
+}
+
+static void made_add_json(struct ari_made *made, enum object_kind kind, struct json value)
+{
+	char *out = made->text + made->used;
+	size_t room = sizeof(made->text) - made->used;
+	struct str id;
+
+	/* The text must outlive the body, so it is copied even when it has no escapes. */
+	if (json_string(value, out, room, &id) < 0 || id.n > room)
+		return;
+	if (id.p != out && id.n)
+		memcpy(out, id.p, id.n);
+	made->used += id.n;
+	made_add(made, kind, str_make(out, id.n));
+}
+
+/* The value of a name in a query or a form, still encoded; p = NULL: not there. */
+static struct str form_get(struct str form, const char *name)
+{
+	while (form.p) {
+		struct str value = str_cut(&form, '&'), key = str_cut(&value, '=');
+
+		if (str_eq(key, str_from(name)))
+			return value;
+	}
+	return (struct str){ NULL, 0 };
+}
+
+struct parameters {
+	struct str query, form;
+	struct json body;
+};
+
+static void add_parameter(struct ari_made *made, enum object_kind kind, const struct parameters *p,
+			  const char *name)
+{
+	struct str encoded;
+
+	if (!name)
+		return;
+	encoded = form_get(p->query, name);
+	if (!encoded.p)
+		encoded = form_get(p->form, name);
+	if (encoded.p)
+		made_add_encoded(made, kind, encoded, true);
+	else
+		made_add_json(made, kind, json_get(p->body, str_from(name)));
+}
+
+void ari_route_chosen(struct str method, struct str target, struct str content_type,
+		      struct str body, struct ari_made *ret)
+{
+	const struct route *route;
+	struct path path;
+	struct parameters p = { 0 };
+
+	ret->n = ret->used = 0;
+	route = path_split(target, &path) ? route_find(method, &path) : NULL;
+	if (!route)
+		return;
+	p.query = path.query;
+	if (str_starts(content_type, STR("application/x-www-form-urlencoded")))
+		p.form = body;
+	else
+		p.body = json_peek(body);
+	if (route->id_at != SELF)
+		made_add_encoded(ret, route->kind, path.segments[route->id_at], false);
+	add_parameter(ret, route->kind, &p, route->id);
+	add_parameter(ret, route->kind, &p, route->other);
+}
+
+void ari_route_answered(struct str method, struct str target, struct str answer,
+			struct ari_made *ret)
+{
+	const struct route *route;
+	struct path path;
+	struct json doc;
+
+	ret->n = ret->used = 0;
+	route = path_split(target, &path) ? route_find(method, &path) : NULL;
+	if (!route || json_parse(answer, &doc) < 0)
+		return;
+	made_add_json(ret, route->kind,
+		      json_get(doc, route->kind == OBJECT_RECORDING ? STR("name") : STR("id")));
+}
+
+void ari_route_deleted(struct str method, struct str target, struct ari_made *ret)
+{
+	struct path path;
+
+	ret->n = ret->used = 0;
+	if (str_eq(method, STR("DELETE")) && path_split(target, &path) && path.n == 2 &&
+	    str_eq(path.segments[0], STR("bridges")))
+		made_add_encoded(ret, OBJECT_BRIDGE, path.segments[1], false);
+}
+
+/* "." or "..", encoded or not: Asterisk has no such thing, and a proxy in between might obey. */
+static bool is_dots(struct str segment)
+{
+	char out[6];
+	size_t n;
+
+	if (!segment.n || segment.n > sizeof(out))
+		return false;
+	n = decode(out, segment, false);
+	return n <= 2 && out[0] == '.' && (n == 1 || out[1] == '.');
+}
+
+static const char *target_fault(struct str target)
+{
+	struct str rest = str_make(target.p, str_find(target, '?'));
+
+	if (!str_starts(target, STR("/")))
+		return "the url must begin with a slash";
+	if (target.n > ARI_TARGET_MAX)
+		return "the url is too long";
+	while (rest.p)
+		if (is_dots(str_cut(&rest, '/')))
+			return "the url must not hold . or .. as a segment";
+	for (size_t i = 0; i < target.n; i++)
+		if ((unsigned char)target.p[i] < 0x20 || target.p[i] == 0x7f)
+			return "the url must not hold control characters";
+	return NULL;
+}
+
+static bool goes_as_it_is(unsigned char c)
+{
+	return c > 0x20 && c < 0x7f && !strchr("\"#<>\\^`{|}", c);
+}
+
+static int add_encoded(struct buf *out, unsigned char c)
+{
+	return buf_addf(out, "%%%02X", c);
+}
+
+int ari_route_target(struct str prefix, struct str target, struct buf *out, const char **ret_why)
+{
+	int rc;
+
+	*ret_why = target_fault(target);
+	if (*ret_why)
+		return -EINVAL;
+	rc = buf_add(out, prefix);
+	for (size_t i = 0; i < target.n && rc == 0; i++) {
+		unsigned char c = (unsigned char)target.p[i];
+
+		rc = goes_as_it_is(c) ? buf_addc(out, target.p[i]) : add_encoded(out, c);
+	}
+	return rc;
+}
+
+int ari_route_encode(struct buf *out, struct str s)
+{
+	int rc = 0;
+
+	for (size_t i = 0; i < s.n && rc == 0; i++) {
+		unsigned char c = (unsigned char)s.p[i];
+		bool plain = (c >= '0' && c <= '9') || (c >= 'A' && c <= 'Z') ||
+			     (c >= 'a' && c <= 'z') || c == '-' || c == '.' || c == '_' || c == '~';
+
+		rc = plain ? buf_addc(out, s.p[i]) : add_encoded(out, c);
+	}
+	return rc;
+}

@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Where the records of one stream are: 16 bytes each, in a ring that grows and shrinks.
+ *
+ * The numbers of a stream have no gaps, so the place in the ring is the number. A record that is
+ * lost (damaged) leaves an entry without an offset.
+ */
+#ifndef VOXBUS_JOURNAL_INDEX_H
+#define VOXBUS_JOURNAL_INDEX_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+struct index_entry {
+	uint32_t slot;   /* of the segment */
+	uint32_t offset; /* in units of 8 bytes; 0 = missing */
+	uint32_t length; /* of the body */
+	uint32_t wall_s;
+};
+
+struct index {
+	struct index_entry *ring;
+	uint32_t cap, start, count; /* cap is a power of two */
+};
+
+/* Starts as zeros. */
+void index_fini(struct index *ix);
+/* Room for one more: 0 or -ENOMEM; index_push then can't fail. */
+int index_reserve(struct index *ix);
+void index_push(struct index *ix, struct index_entry entry);
+/* i < count, from the front. Valid until the next push or pop. */
+struct index_entry *index_at(const struct index *ix, uint32_t i);
+/* Takes the front one off; count > 0. */
+struct index_entry index_pop(struct index *ix);
+
+static inline bool index_missing(const struct index_entry *entry)
+{
+	return entry->offset == 0;
+}
+
+#endif

@@ -1,0 +1,518 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The journal on the loop's side: the open batch, the watermarks, the life of the whole.
+ *
+ * What is appended in one turn lies in chunks, in the order of the files' bytes; a task hands them
+ * to the writer in the next turn. Chunks come back when they are written, and are used again.
+ */
+#include "journal/journal.h"
+
+#include <assert.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "journal/journal_internal.h"
+#include "journal/le.h"
+
+enum {
+	SEGMENT_DEFAULT = 64 << 20,
+	SEGMENT_LEAST = 2 * FILE_HEADER,
+	QUOTA_SEGMENTS = 4, /* a quota holds so many segments at least: they are made smaller */
+	INFLIGHT_DEFAULT = 64 << 20,
+	CHUNK_CAP = 65536,
+	SPARE_MAX = 16,
+	STATE_PREFIX = 2,
+	FLUSH_AGAIN_MS = 20,
+};
+
+static const uint64_t quota_default = UINT64_C(8) << 30;
+
+static struct chunk *chunk_get(struct journal *j, size_t size)
+{
+	size_t cap = size > CHUNK_CAP ? size : CHUNK_CAP;
+	struct chunk *c;
+
+	if (cap == CHUNK_CAP && !list_empty(&j->spare)) {
+		c = container_of(j->spare.next, struct chunk, link);
+		list_del(&c->link);
+		j->n_spare--;
+		return c;
+	}
+	c = malloc(sizeof(*c) + cap);
+	if (!c)
+		return NULL;
+	list_init(&c->link);
+	c->cap = cap;
+	return c;
+}
+
+static void chunk_put(struct journal *j, struct chunk *c)
+{
+	list_del(&c->link);
+	if (c->cap != CHUNK_CAP || j->n_spare >= SPARE_MAX) {
+		free(c);
+		return;
+	}
+	list_add_head(&j->spare, &c->link);
+	j->n_spare++;
+}
+
+static void chunks_free(struct list *chunks)
+{
+	list_for_each_safe (it, chunks)
+		free(container_of(it, struct chunk, link));
+	list_init(chunks);
+}
+
+/* The chunk of the open batch that takes size more bytes at the end of the segment. */
+static struct chunk *chunk_for(struct journal *j, struct segment *s, size_t size)
+{
+	struct list *chunks = s ? &j->chunks : &j->state_chunks;
+	struct chunk *c = container_of(chunks->prev, struct chunk, link);
+
+	if (!list_empty(chunks) && c->segment == s && c->cap - c->len >= size)
+		return c;
+	c = chunk_get(j, size);
+	if (!c)
+		return NULL;
+	c->segment = s;
+	c->file = s ? s->file : NULL;
+	c->offset = s ? s->end : 0;
+	c->len = 0;
+	list_add_tail(chunks, &c->link);
+	return c;
+}
+
+int journal_put_record(struct journal *j, struct segment *s, struct record *r,
+		       const struct str *parts, size_t n)
+{
+	size_t size = record_size(r->body.n);
+	struct chunk *c = chunk_for(j, s, size);
+	char *at, *body;
+
+	if (!c)
+		return -ENOMEM;
+	at = c->data + c->len;
+	body = at + RECORD_HEADER;
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].n)
+			memcpy(body, parts[i].p, parts[i].n);
+		body += parts[i].n;
+	}
+	r->lsn = ++j->lsn;
+	/* The states' log may be made anew before this is written: the writer puts its own in. */
+	record_seal(at, r, s ? s->file->generation : 0);
+	c->len += size;
+	j->inflight += size;
+	if (s)
+		s->end += size;
+	task_defer(&j->flush);
+	return 0;
+}
+
+static void submit(struct journal *j)
+{
+	if (list_empty(&j->chunks) && list_empty(&j->state_chunks))
+		return;
+	writer_submit(j->writer, &j->chunks, &j->state_chunks, j->lsn, j->states.live);
+}
+
+static void on_flush(void *arg)
+{
+	struct journal *j = arg;
+
+	if (!j->failed) {
+		timer_stop(&j->trim_timer);
+		jstreams_put_marks(j);
+		segments_sweep(j);
+		submit(j);
+		task_cancel(&j->flush); /* which the marks asked for again */
+	}
+	if (!j->failed && (j->sweep_due || !list_empty(&j->trimmed)))
+		(void)timer_start(&j->trim_timer, FLUSH_AGAIN_MS);
+}
+
+static void on_trim_timer(void *arg)
+{
+	struct journal *j = arg;
+
+	task_defer(&j->flush);
+}
+
+static void take_written(struct journal *j, struct list *done, struct list *removed)
+{
+	while (!list_empty(done)) {
+		struct chunk *c = container_of(done->next, struct chunk, link);
+
+		if (c->segment && !j->seen.failed)
+			c->segment->written = c->offset + c->len;
+		j->inflight -= c->len;
+		chunk_put(j, c);
+	}
+	while (!list_empty(removed)) {
+		struct file *f = container_of(removed->next, struct file, remove);
+
+		list_del(&f->remove);
+		segment_removed(j, f);
+	}
+}
+
+static void on_progress(void *arg)
+{
+	struct journal *j = arg;
+	uint64_t written = j->seen.written, durable = j->seen.durable;
+	bool stalled = j->seen.stalled, failed_now;
+	struct list done, removed;
+
+	list_init(&done);
+	list_init(&removed);
+	writer_take(j->writer, &j->seen, &done, &removed);
+	take_written(j, &done, &removed);
+	if (j->seen.stalled != stalled)
+		log_warn(j->log, stalled ? "disk has room again" : "disk full", "dir=%s then=%s",
+			 j->dir, stalled ? "going on" : "refusing appends, trying again");
+	segments_remove(j);
+	failed_now = j->seen.failed && !j->failed;
+	if (failed_now) {
+		j->failed = true;
+		timer_stop(&j->trim_timer);
+	}
+	if ((j->seen.written != written || j->seen.durable != durable) && j->events.progress)
+		j->events.progress(j->events.arg, j->seen.written, j->seen.durable);
+	if (failed_now && j->events.failed)
+		j->events.failed(j->events.arg, &j->seen.failure);
+}
+
+/* What every append asks first; size is what it adds to the batch. */
+static int admit(struct journal *j, size_t size)
+{
+	if (j->failed)
+		return -EIO;
+	if (j->seen.stalled)
+		return -ENOSPC;
+	/* One record always fits, however small the limit. */
+	if (j->inflight && j->inflight + size > j->options.inflight_max)
+		return -EAGAIN;
+	return 0;
+}
+
+static int append(struct journal *j, struct jstream *js, struct record *r, const struct str *parts,
+		  size_t n)
+{
+	size_t size = record_size(r->body.n), offset;
+	int rc = admit(j, size);
+
+	if (rc == 0)
+		rc = index_reserve(&js->index);
+	if (rc == 0)
+		rc = jstream_reserve(j, js, size, true);
+	if (rc < 0)
+		return rc;
+	offset = j->current->end;
+	rc = journal_put_record(j, j->current, r, parts, n);
+	return rc < 0 ? rc : jstream_push(j, js, j->current, offset, r);
+}
+
+int journal_append(struct journal *j, struct jstream *js, uint64_t seq, const struct str *parts,
+		   size_t n, uint64_t *ret_lsn)
+{
+	struct record r = { .type = RECORD_DATA,
+			    .stream = js->id,
+			    .seq = seq,
+			    .wall_ms = j->wall_ms(j->wall_arg) };
+	int rc;
+
+	assert(!js->dropped);
+	if (seq != js->next)
+		return -EINVAL;
+	for (size_t i = 0; i < n; i++) {
+		if (parts[i].n > RECORD_BODY_MAX - r.body.n)
+			return -EMSGSIZE;
+		r.body.n += parts[i].n;
+	}
+	rc = append(j, js, &r, parts, n);
+	if (rc < 0) {
+		j->stats.refused++;
+		return rc;
+	}
+	j->stats.appends++;
+	j->stats.bytes += r.body.n;
+	*ret_lsn = r.lsn;
+	return 0;
+}
+
+static int put(struct journal *j, struct str key, struct str value, struct record *r)
+{
+	char length[STATE_PREFIX];
+	struct str parts[] = { { length, sizeof(length) }, key, value };
+	struct str bare[] = { key };
+	int rc = admit(j, state_size(key, value));
+
+	if (rc < 0)
+		return rc;
+	if (!value.p) {
+		r->type = RECORD_DELETE;
+		r->body.n = key.n;
+		rc = journal_put_record(j, NULL, r, bare, 1);
+		if (rc == 0)
+			states_delete(&j->states, key);
+		return rc;
+	}
+	if (j->states.live + state_size(key, value) > STATE_LIVE_MAX)
+		return -ENOSPC;
+	le16_put(length, (uint16_t)key.n);
+	r->type = RECORD_PUT;
+	r->body.n = sizeof(length) + key.n + value.n;
+	/* Room for the record first: then only the table can fail, before anything was said. */
+	if (!chunk_for(j, NULL, record_size(r->body.n)))
+		return -ENOMEM;
+	rc = states_put(&j->states, key, value);
+	return rc < 0 ? rc : journal_put_record(j, NULL, r, parts, 3);
+}
+
+int journal_put(struct journal *j, struct str key, struct str value, uint64_t *ret_lsn)
+{
+	struct record r = { .wall_ms = j->wall_ms(j->wall_arg) };
+	int rc;
+
+	if (key.n > STATE_KEY_MAX || value.n > STATE_VALUE_MAX)
+		return -EMSGSIZE;
+	rc = put(j, key, value, &r);
+	if (rc < 0) {
+		j->stats.refused++;
+		return rc;
+	}
+	j->stats.appends++;
+	j->stats.bytes += key.n + value.n;
+	*ret_lsn = r.lsn;
+	return 0;
+}
+
+void journal_each_state(struct journal *j, struct str prefix,
+			void (*fn)(void *arg, struct str key, struct str value), void *arg)
+{
+	map_for_each (it, &j->states.map)
+		if (str_starts(it->key, prefix))
+			fn(arg, it->key, state_value(it));
+}
+
+uint64_t journal_written(const struct journal *j)
+{
+	return j->seen.written;
+}
+
+uint64_t journal_durable(const struct journal *j)
+{
+	return j->seen.durable;
+}
+
+void journal_stats(const struct journal *j, struct journal_stats *ret)
+{
+	*ret = j->stats;
+	ret->writes = j->seen.writes;
+	ret->syncs = j->seen.syncs;
+	ret->disk_bytes = j->disk_bytes + j->seen.states_bytes;
+	ret->states = j->states.map.count;
+	ret->failed = j->failed;
+}
+
+void journal_writer_options(struct journal *j, struct writer_options *ret)
+{
+	*ret = (struct writer_options){ .loop = j->loop,
+					.dirfd = j->dirfd,
+					.dir = j->dir,
+					.log = j->log,
+					.sys = j->sys,
+					.nosync = j->options.nosync,
+					.lsn = j->lsn,
+					.notify = on_progress,
+					.arg = j };
+}
+
+static int lock_dir(struct journal *j, struct err *e)
+{
+	char pid[32] = "";
+	ssize_t n;
+
+	j->lockfd = openat(j->dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	if (j->lockfd < 0)
+		return err_set(e, -errno, "journal %s: cannot make the file lock: %s", j->dir,
+			       strerror(errno));
+	if (flock(j->lockfd, LOCK_EX | LOCK_NB) < 0) {
+		n = pread(j->lockfd, pid, sizeof(pid) - 1, 0);
+		pid[n > 0 ? strcspn(pid, "\n") : 0] = 0;
+		return err_set(e, -EBUSY,
+			       "journal %s: in use by another daemon (process %s): stop it, or "
+			       "give this one another data_dir",
+			       j->dir, *pid ? pid : "unknown");
+	}
+	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
+	if (ftruncate(j->lockfd, 0) < 0 || pwrite(j->lockfd, pid, (size_t)n, 0) != n)
+		return err_set(e, -EIO, "journal %s: cannot write the file lock: %s", j->dir,
+			       strerror(errno));
+	return 0;
+}
+
+static int open_dir(struct journal *j, struct err *e)
+{
+	if (mkdir(j->dir, 0700) < 0 && errno != EEXIST)
+		return err_set(e, -errno,
+			       "journal %s: cannot make the directory: %s; make what is above it "
+			       "and give it to the daemon's user",
+			       j->dir, strerror(errno));
+	j->dirfd = open(j->dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (j->dirfd < 0)
+		return err_set(e, -errno,
+			       "journal %s: cannot open the directory: %s; it must belong to the "
+			       "daemon's user",
+			       j->dir, strerror(errno));
+	return lock_dir(j, e);
+}
+
+static uint64_t real_wall(void *arg)
+{
+	return clock_wall_ms();
+}
+
+static void set_defaults(struct journal_options *o)
+{
+	if (!o->quota_bytes)
+		o->quota_bytes = quota_default;
+	if (!o->segment_bytes)
+		o->segment_bytes = SEGMENT_DEFAULT;
+	if (!o->inflight_max)
+		o->inflight_max = INFLIGHT_DEFAULT;
+	if (o->segment_bytes > o->quota_bytes / QUOTA_SEGMENTS)
+		o->segment_bytes = (size_t)(o->quota_bytes / QUOTA_SEGMENTS);
+	if (o->segment_bytes < SEGMENT_LEAST)
+		o->segment_bytes = SEGMENT_LEAST;
+	o->segment_bytes &= ~(size_t)(FILE_HEADER - 1);
+}
+
+static struct journal *create(const struct journal_inject *in)
+{
+	struct journal *j = calloc(1, sizeof(*j));
+
+	if (!j)
+		return NULL;
+	j->loop = in->loop;
+	j->log = in->log;
+	j->options = *in->options;
+	set_defaults(&j->options);
+	if (in->events)
+		j->events = *in->events;
+	j->dir = str_dup(str_from(in->options->dir));
+	j->dirfd = j->lockfd = -1;
+	j->sys = in->sys ? in->sys : &journal_sys_real;
+	j->wall_ms = in->wall_ms ? in->wall_ms : real_wall;
+	j->wall_arg = in->wall_arg;
+	j->next_stream = j->next_number = 1;
+	map_init(&j->streams);
+	states_init(&j->states);
+	list_init(&j->trimmed);
+	list_init(&j->aged);
+	list_init(&j->chunks);
+	list_init(&j->state_chunks);
+	list_init(&j->spare);
+	list_init(&j->reads);
+	task_init(&j->flush, j->loop, on_flush, j);
+	timer_init(&j->trim_timer, j->loop, on_trim_timer, j);
+	timer_init(&j->age_timer, j->loop, jstreams_check_age, j);
+	return j;
+}
+
+static struct journal *destroy(struct journal *j)
+{
+	reads_abandon(j);
+	task_cancel(&j->flush);
+	map_for_each (it, &j->streams)
+		jstream_forget(j, container_of(it, struct jstream, name_node));
+	task_cancel(&j->flush);
+	timer_stop(&j->trim_timer);
+	timer_stop(&j->age_timer);
+	map_fini(&j->streams);
+	for (size_t i = 0; i < j->n_slots; i++)
+		(void)segment_destroy(j, j->slots[i]);
+	free(j->slots);
+	states_fini(&j->states);
+	chunks_free(&j->chunks);
+	chunks_free(&j->state_chunks);
+	chunks_free(&j->spare);
+	if (j->dirfd >= 0)
+		(void)close(j->dirfd);
+	if (j->lockfd >= 0)
+		(void)close(j->lockfd);
+	free(j->dir);
+	free(j);
+	return NULL;
+}
+
+int journal_open_injected(const struct journal_inject *in, struct journal **ret, struct err *e)
+{
+	struct journal *j = create(in);
+	struct writer_options o;
+	struct file *states = NULL;
+	size_t end;
+	int rc;
+
+	if (!j || !j->dir) {
+		if (j)
+			(void)destroy(j);
+		return err_set(e, -ENOMEM, "journal %s: out of memory", in->options->dir);
+	}
+	rc = open_dir(j, e);
+	if (rc == 0)
+		rc = journal_recover(j, &states, &end, e);
+	if (rc < 0) {
+		(void)destroy(j);
+		return rc;
+	}
+	journal_writer_options(j, &o);
+	o.lsn = j->seen.written;
+	o.states = states;
+	o.states_end = end;
+	rc = writer_create(&o, &j->writer);
+	(void)file_unref(states);
+	if (rc < 0) {
+		(void)err_set(e, rc, "journal %s: cannot start its threads: %s", j->dir,
+			      strerror(-rc));
+		(void)destroy(j);
+		return rc;
+	}
+	*ret = j;
+	return 0;
+}
+
+int journal_open(struct loop *loop, const struct journal_options *options, const struct log *log,
+		 const struct journal_events *events, struct journal **ret, struct err *e)
+{
+	struct journal_inject in = {
+		.loop = loop, .options = options, .log = log, .events = events
+	};
+
+	return journal_open_injected(&in, ret, e);
+}
+
+struct journal *journal_close(struct journal *j)
+{
+	struct list done, removed;
+
+	if (!j)
+		return NULL;
+	on_flush(j);
+	writer_stop(j->writer);
+	list_init(&done);
+	list_init(&removed);
+	writer_take(j->writer, &j->seen, &done, &removed);
+	if (j->seen.failed && !j->failed)
+		log_error(j->log, "journal closed with losses", "error=%s", j->seen.failure.text);
+	take_written(j, &done, &removed);
+	j->writer = writer_destroy(j->writer);
+	return destroy(j);
+}

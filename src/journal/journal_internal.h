@@ -1,0 +1,148 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What the journal's files share. The loop's side is here; the threads' side is writer.h.
+ *
+ *   journal.c  open, append, put, progress, close    segment.c  segments: room, removal
+ *   stream.c   names, marks, trim, drop, age         read.c     reads in the thread pool
+ *   recover.c  what is on the disk at the start      state.c    the table of states
+ */
+#ifndef VOXBUS_JOURNAL_INTERNAL_H
+#define VOXBUS_JOURNAL_INTERNAL_H
+
+#include "journal/index.h"
+#include "journal/journal.h"
+#include "journal/record.h"
+#include "journal/state.h"
+#include "journal/writer.h"
+
+enum {
+	NAME_COPIES = 2,   /* names are written twice: all records of a stream depend on one */
+	GAP_MAX = 1 << 20, /* lost records in a row that an index keeps places for */
+	STREAMS_MAX = 1 << 20,
+	NAME_MAX_BYTES = 4096,
+};
+
+/* A dropped stream whose records may still lie in segments from `since` on. */
+struct tomb {
+	uint64_t stream, since;
+};
+
+struct segment {
+	uint64_t number;
+	uint32_t slot;
+	size_t size;
+	size_t end;          /* the next record goes here */
+	size_t written;      /* readable up to here */
+	uint64_t live;       /* records in the indexes */
+	size_t name_bytes;   /* what the names of `streams` take */
+	struct list streams; /* struct jstream.named_link */
+	struct tomb *tombs;
+	size_t n_tombs, tombs_cap;
+	struct file *file;
+	uint64_t remove_lsn; /* not 0: to be removed when that is durable */
+	bool removing;       /* the writer has it */
+};
+
+struct jstream {
+	struct journal *journal;
+	struct map_node name_node; /* journal.streams */
+	struct map_node id_node;   /* of recovery's table */
+	unsigned refs;             /* the journal's and those of reads */
+	uint64_t id;
+	uint64_t first, next; /* the index holds [first, next) */
+	struct index index;
+	struct segment *named;   /* the newest segment that has its name; NULL: none */
+	struct list named_link;  /* segment.streams */
+	uint64_t since, mention; /* the oldest and the newest segment that ever had something */
+	struct list trim_link;   /* journal.trimmed */
+	struct list aged_link;   /* journal.aged */
+	uint64_t max_age_ms;
+	void (*expired)(void *arg, uint64_t first);
+	void *expired_arg;
+	bool dropped;
+	char *name; /* NULL only in recovery */
+	size_t name_n;
+};
+
+struct journal {
+	struct loop *loop;
+	const struct log *log;
+	struct journal_options options;
+	struct journal_events events;
+	char *dir;
+	int dirfd, lockfd;
+	const struct journal_sys *sys;
+	uint64_t (*wall_ms)(void *arg);
+	void *wall_arg;
+	uint64_t lsn;       /* the last given out */
+	struct map streams; /* struct jstream.name_node */
+	uint64_t next_stream;
+	struct list trimmed, aged; /* struct jstream.trim_link, .aged_link */
+	size_t n_aged, aged_done;  /* of the round of age checks that is under way */
+	struct segment **slots;    /* NULL where free */
+	size_t n_slots;
+	struct segment *current; /* NULL: the next record begins one */
+	uint64_t next_number, disk_bytes;
+	struct states states;
+	struct list chunks, state_chunks, spare; /* struct chunk.link */
+	size_t n_spare, inflight;
+	struct list reads; /* struct read.link */
+	struct task flush;
+	struct timer trim_timer, age_timer;
+	struct writer *writer;
+	struct writer_report seen;
+	bool sweep_due, failed;
+	struct journal_stats stats; /* counters; what is "now" is filled in when asked */
+};
+
+/* Opens with a clock and system calls of a test's own (NULL: the real ones). */
+struct journal_inject {
+	struct loop *loop;
+	const struct journal_options *options;
+	const struct log *log;
+	const struct journal_events *events;
+	const struct journal_sys *sys;
+	uint64_t (*wall_ms)(void *arg);
+	void *wall_arg;
+};
+int journal_open_injected(const struct journal_inject *inject, struct journal **ret, struct err *e);
+
+/* journal.c: puts a record (body.n is the sum of the parts) behind the others; gives it its lsn. */
+int journal_put_record(struct journal *j, struct segment *s, struct record *r,
+		       const struct str *parts, size_t n);
+void journal_writer_options(struct journal *j, struct writer_options *ret);
+
+/* segment.c. The descriptor is taken over, -1 = yet to be made. 0 or -ENOMEM. */
+int segment_create_take(struct journal *j, int fd, const struct file_header *h,
+			struct segment **ret);
+struct segment *segment_destroy(struct journal *j, struct segment *s);
+/* A current segment with `need` bytes free, or a new one with `fresh`. Data obeys the quota. */
+int segment_room(struct journal *j, size_t need, size_t fresh, bool data);
+int segment_bury(struct segment *s, struct tomb tomb);
+/* Retires dead segments; hands those to the writer whose successors' names are durable. */
+void segments_sweep(struct journal *j);
+void segments_remove(struct journal *j);
+void segment_removed(struct journal *j, struct file *f);
+
+/* stream.c */
+struct jstream *jstream_create(struct journal *j, uint64_t id);
+int jstream_set_name(struct journal *j, struct jstream *js, struct str name);
+struct jstream *jstream_unref(struct jstream *js);
+/* Takes it out of the journal and gives up the journal's reference. */
+void jstream_forget(struct journal *j, struct jstream *js);
+void jstream_set_named(struct jstream *js, struct segment *s);
+/* Room for a record of that stream in the current segment, and its name before it. */
+int jstream_reserve(struct journal *j, struct jstream *js, size_t size, bool data);
+int jstream_push(struct journal *j, struct jstream *js, struct segment *s, size_t offset,
+		 const struct record *r);
+void jstream_cut(struct journal *j, struct jstream *js, uint64_t seq);
+int jstream_put_drop(struct journal *j, uint64_t id, uint64_t since);
+void jstreams_put_marks(struct journal *j);
+void jstreams_check_age(void *journal);
+
+/* read.c: reads on their way are forgotten. */
+void reads_abandon(struct journal *j);
+/* recover.c: fills a journal that has only its directory. */
+int journal_recover(struct journal *j, struct file **ret_states, size_t *ret_end, struct err *e);
+
+#endif

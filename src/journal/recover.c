@@ -1,0 +1,543 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * What is on the disk at the start: all segments are read in their order, then the states.
+ *
+ * Records are put where appends would have put them. What isn't a record is damage when a good
+ * record follows anywhere in the log, and then it is reported and left alone; at the very end it
+ * is what was being written when the power went, and is cut off.
+ *
+ *   segment 1 [records][zeros]   segment 2 [records]XX[records]YY   segment 3 [ZZ]
+ *                                                    damage    torn           torn
+ */
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <inttypes.h>
+#include <stdlib.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "journal/journal_internal.h"
+
+enum { FILE_MAX = 1 << 30 };
+
+struct recovery {
+	struct journal *j;
+	struct map ids; /* struct jstream.id_node */
+	struct segment *s;
+	struct tomb *ghosts; /* streams whose drop was lost: another has their name */
+	size_t n_ghosts;
+	uint64_t lsn;
+	char *bytes; /* of the file under way */
+	size_t n;
+	int rc;
+};
+
+/* A segment on the disk. */
+struct found {
+	uint64_t number;
+	struct segment *s; /* NULL: it can't be used */
+	size_t records, tail;
+};
+
+static void report(struct recovery *rv, uint64_t number, size_t offset, size_t n, const char *what)
+{
+	char name[FILE_NAME_SIZE];
+
+	file_name(name, number);
+	rv->j->stats.damaged++;
+	log_warn(rv->j->log, "journal damaged",
+		 "dir=%s file=%s offset=%zu bytes=%zu what=%s then=%s", rv->j->dir, name, offset, n,
+		 what, "skipped");
+}
+
+static struct jstream *jstream_by_id(struct recovery *rv, uint64_t id, bool make)
+{
+	struct map_node *node = map_find(&rv->ids, str_make((char *)&id, sizeof(id)));
+	struct jstream *js;
+
+	if (node)
+		return container_of(node, struct jstream, id_node);
+	if (!make)
+		return NULL;
+	js = jstream_create(rv->j, id);
+	if (!js || map_add(&rv->ids, &js->id_node, str_make((char *)&js->id, sizeof(id))) < 0) {
+		rv->rc = -ENOMEM;
+		return jstream_unref(js);
+	}
+	if (id >= rv->j->next_stream)
+		rv->j->next_stream = id + 1;
+	js->since = rv->s->number;
+	return js;
+}
+
+static void jstream_lose(struct recovery *rv, struct jstream *js)
+{
+	map_del(&rv->ids, &js->id_node);
+	jstream_forget(rv->j, js);
+}
+
+/* Makes seq the next one: places for what is lost before it, or a new beginning. */
+static void jstream_skip_to(struct recovery *rv, struct jstream *js, uint64_t seq)
+{
+	if (js->index.count && seq - js->next > GAP_MAX)
+		jstream_cut(rv->j, js, js->next);
+	if (js->index.count == 0) {
+		js->first = js->next = seq;
+		return;
+	}
+	while (js->next < seq) {
+		if (index_reserve(&js->index) < 0) {
+			rv->rc = -ENOMEM;
+			return;
+		}
+		index_push(&js->index, (struct index_entry){ 0 });
+		js->next++;
+	}
+}
+
+static void apply_data(struct recovery *rv, size_t offset, const struct record *r)
+{
+	struct jstream *js = jstream_by_id(rv, r->stream, true);
+
+	if (!js)
+		return;
+	js->mention = rv->s->number;
+	if (r->seq < js->next || r->seq == UINT64_MAX) {
+		report(rv, rv->s->number, offset, record_size(r->body.n), "number out of order");
+		return;
+	}
+	if (r->seq > js->next)
+		jstream_skip_to(rv, js, r->seq);
+	if (rv->rc == 0)
+		rv->rc = jstream_push(rv->j, js, rv->s, offset, r);
+	rv->j->stats.recovered++;
+}
+
+/* Two streams with one name: the newer was made after the older's drop. The survivor, or NULL. */
+static struct jstream *jstream_take_name(struct recovery *rv, struct jstream *js, struct str name)
+{
+	struct map_node *node = map_find(&rv->j->streams, name);
+	struct jstream *other = node ? container_of(node, struct jstream, name_node) : NULL;
+	struct jstream *older = other && other->id > js->id ? js : other;
+	struct tomb *ghosts;
+
+	if (older) {
+		ghosts = realloc(rv->ghosts, (rv->n_ghosts + 1) * sizeof(*ghosts));
+		if (!ghosts) {
+			rv->rc = -ENOMEM;
+			return NULL;
+		}
+		rv->ghosts = ghosts;
+		rv->ghosts[rv->n_ghosts++] = (struct tomb){ older->id, older->since };
+		jstream_lose(rv, older);
+		if (older == js)
+			return NULL;
+	}
+	rv->rc = jstream_set_name(rv->j, js, name);
+	return rv->rc < 0 ? NULL : js;
+}
+
+static void apply_mark(struct recovery *rv, size_t offset, const struct record *r)
+{
+	struct jstream *js;
+	struct str name;
+	uint64_t next;
+
+	if (!record_mark(r, &next, &name) || name.n > NAME_MAX_BYTES) {
+		report(rv, rv->s->number, offset, record_size(r->body.n), "malformed mark");
+		return;
+	}
+	js = jstream_by_id(rv, r->stream, true);
+	if (js && r->type == RECORD_NAME && !js->name)
+		js = jstream_take_name(rv, js, name);
+	if (!js)
+		return;
+	js->mention = rv->s->number;
+	if (r->type == RECORD_NAME && js->named != rv->s)
+		jstream_set_named(js, rv->s);
+	jstream_cut(rv->j, js, r->seq);
+	if (next > js->next)
+		jstream_skip_to(rv, js, next);
+}
+
+static void apply_drop(struct recovery *rv, const struct record *r)
+{
+	struct jstream *js = jstream_by_id(rv, r->stream, false);
+
+	if (!js)
+		return;
+	rv->rc = segment_bury(rv->s, (struct tomb){ js->id, js->since });
+	jstream_lose(rv, js);
+}
+
+static void on_segment_record(void *arg, size_t offset, const struct record *r)
+{
+	struct recovery *rv = arg;
+
+	if (rv->rc < 0)
+		return;
+	if (r->type == RECORD_DATA)
+		apply_data(rv, offset, r);
+	else if (r->type == RECORD_NAME || r->type == RECORD_TRIM)
+		apply_mark(rv, offset, r);
+	else if (r->type == RECORD_DROP)
+		apply_drop(rv, r);
+}
+
+static void on_segment_damage(void *arg, size_t offset, size_t n)
+{
+	struct recovery *rv = arg;
+
+	report(rv, rv->s->number, offset, n, "not a record");
+}
+
+static void on_state_record(void *arg, size_t offset, const struct record *r)
+{
+	struct recovery *rv = arg;
+	int rc = states_apply(&rv->j->states, r);
+
+	if (rc == -EBADMSG)
+		report(rv, 0, offset, record_size(r->body.n), "malformed state");
+	else if (rc < 0)
+		rv->rc = rc;
+}
+
+static void on_state_damage(void *arg, size_t offset, size_t n)
+{
+	report(arg, 0, offset, n, "not a record");
+}
+
+/* The whole file to rv->bytes: its descriptor, or a negative errno. */
+static int load(struct recovery *rv, uint64_t number)
+{
+	char name[FILE_NAME_SIZE];
+	struct stat st;
+	int fd, rc = 0;
+
+	file_name(name, number);
+	fd = openat(rv->j->dirfd, name, O_RDWR | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	if (fstat(fd, &st) < 0)
+		rc = -errno;
+	else if (st.st_size > FILE_MAX)
+		rc = -EFBIG;
+	free(rv->bytes);
+	rv->n = rc == 0 ? (size_t)st.st_size : 0;
+	rv->bytes = malloc(rv->n + 1);
+	if (rc == 0 && !rv->bytes)
+		rc = -ENOMEM;
+	for (size_t at = 0; rc == 0 && at < rv->n;) {
+		ssize_t n = pread(fd, rv->bytes + at, rv->n - at, (off_t)at);
+
+		if (n > 0)
+			at += (size_t)n;
+		else if (n == 0)
+			rv->n = at;
+		else if (errno != EINTR)
+			rc = -errno;
+	}
+	if (rc < 0) {
+		(void)close(fd);
+		return rc;
+	}
+	return fd;
+}
+
+/* 1 and *ret, 0 when it can't be used, or -ENOTSUP. */
+static int read_file_header(struct recovery *rv, uint64_t number, struct file_header *ret)
+{
+	bool damaged = false;
+	int rc = file_header_read(str_make(rv->bytes, rv->n), ret, &damaged);
+
+	if (rc > 0 && ret->version != FILE_VERSION)
+		return -ENOTSUP;
+	if (rc > 0 && (ret->kind != (number ? FILE_SEGMENT : FILE_STATES) || ret->number != number))
+		rc = -EBADMSG;
+	if (rc < 0 || damaged)
+		report(rv, number, 0, FILE_HEADER,
+		       damaged ? "one of two headers" : "header: the file is left aside");
+	return rc > 0 ? 1 : 0;
+}
+
+/* Made, and never begun. */
+static bool all_zero(const struct recovery *rv)
+{
+	return rv->n == 0 ||
+	       (rv->bytes[0] == 0 && memcmp(rv->bytes, rv->bytes + 1, rv->n - 1) == 0);
+}
+
+static int unlink_segment(struct recovery *rv, uint64_t number)
+{
+	char name[FILE_NAME_SIZE];
+
+	file_name(name, number);
+	return unlinkat(rv->j->dirfd, name, 0) < 0 ? -errno : 0;
+}
+
+static int scan_segment(struct recovery *rv, struct found *f)
+{
+	struct scan_events events = { on_segment_record, on_segment_damage, rv };
+	struct file_header h;
+	struct scan_result res;
+	int fd = load(rv, f->number), rc;
+
+	if (fd < 0)
+		return fd;
+	rc = read_file_header(rv, f->number, &h);
+	if (rc <= 0) {
+		(void)close(fd);
+		return rc == 0 && all_zero(rv) ? unlink_segment(rv, f->number) : rc;
+	}
+	if (h.size < rv->n)
+		h.size = rv->n;
+	rc = segment_create_take(rv->j, fd, &h, &f->s);
+	if (rc < 0)
+		return rc;
+	rv->s = f->s;
+	file_scan(str_make(rv->bytes, rv->n), &h, &events, &res);
+	f->s->end = f->s->written = res.end;
+	f->records = res.records;
+	f->tail = res.tail;
+	if (res.lsn > rv->lsn)
+		rv->lsn = res.lsn;
+	return rv->rc;
+}
+
+/* Cuts what is torn, and gets back the room up to the segment's size. */
+static int cut_tail(struct recovery *rv, struct segment *s, size_t tail)
+{
+	struct journal *j = rv->j;
+	int fd = s->file->fd;
+
+	if (tail) {
+		j->stats.torn_bytes += tail;
+		log_warn(j->log, "journal torn",
+			 "dir=%s segment=%" PRIu64 " offset=%zu bytes=%zu then=%s", j->dir,
+			 s->number, s->end, tail, "cut: it was never acknowledged");
+		if (ftruncate(fd, (off_t)s->end) < 0)
+			return -errno;
+	}
+	if (s->size <= s->end)
+		return 0;
+	if (j->sys->fallocate(fd, 0, (off_t)s->end, (off_t)(s->size - s->end)) < 0) {
+		/* Full disk: the segment ends here; the next append begins another. */
+		j->disk_bytes -= s->size - s->end;
+		s->size = s->end;
+	}
+	return 0;
+}
+
+static int remove_empty(struct recovery *rv, struct found *f)
+{
+	rv->j->stats.torn_bytes += f->tail;
+	f->s = segment_destroy(rv->j, f->s);
+	return unlink_segment(rv, f->number);
+}
+
+/* After all are read: which ends are torn, which are damaged; where to go on. */
+static int settle_tails(struct recovery *rv, struct found *found, size_t n)
+{
+	struct journal *j = rv->j;
+	size_t last = n;
+	int rc = 0;
+
+	for (size_t i = 0; i < n; i++)
+		if (found[i].records)
+			last = i;
+	for (size_t i = 0; i < n && rc == 0; i++) {
+		struct found *f = &found[i];
+
+		if (!f->s)
+			continue;
+		if (last < n && i < last) {
+			if (f->tail)
+				report(rv, f->number, f->s->end, f->tail, "not a record");
+		} else if (i == last) {
+			j->current = f->s;
+			rc = cut_tail(rv, f->s, f->tail);
+		} else {
+			rc = remove_empty(rv, f);
+		}
+		/* What is found counts as durable from now on. */
+		if (rc == 0 && f->s && !j->options.nosync && fsync(f->s->file->fd) < 0)
+			rc = -errno;
+	}
+	return rc;
+}
+
+static int compare_found(const void *a, const void *b)
+{
+	uint64_t x = ((const struct found *)a)->number, y = ((const struct found *)b)->number;
+
+	return x < y ? -1 : x > y;
+}
+
+static int list_segments(struct journal *j, struct found **ret, size_t *ret_n)
+{
+	DIR *dir = opendir(j->dir);
+	struct found *found = NULL, *more;
+	size_t n = 0;
+	int rc = 0;
+
+	if (!dir)
+		return -errno;
+	for (struct dirent *d; rc == 0 && (d = readdir(dir));) {
+		struct str name = str_from(d->d_name);
+		uint64_t number;
+
+		if (name.n < 12 || !str_ends(name, STR(".vbj")) ||
+		    str_u64(str_make(name.p, name.n - 4), &number) < 0 || !number)
+			continue;
+		more = realloc(found, (n + 1) * sizeof(*found));
+		if (!more) {
+			rc = -ENOMEM;
+			break;
+		}
+		found = more;
+		found[n++] = (struct found){ .number = number };
+	}
+	(void)closedir(dir);
+	if (rc < 0) {
+		free(found);
+		return rc;
+	}
+	if (n)
+		qsort(found, n, sizeof(*found), compare_found);
+	*ret = found;
+	*ret_n = n;
+	return 0;
+}
+
+static int recover_segments(struct recovery *rv, struct err *e)
+{
+	struct journal *j = rv->j;
+	struct found *found;
+	size_t n, i;
+	int rc = list_segments(j, &found, &n);
+
+	if (rc < 0)
+		return err_set(e, rc, "journal %s: cannot list it: %s", j->dir, strerror(-rc));
+	for (i = 0; i < n && rc == 0; i++) {
+		rc = scan_segment(rv, &found[i]);
+		j->next_number = found[i].number + 1;
+	}
+	if (rc == -ENOTSUP)
+		(void)err_set(e, rc,
+			      "journal %s: segment %08" PRIu64 " was written by a later version: "
+			      "start that one, or give this one another data_dir",
+			      j->dir, found[i - 1].number);
+	else if (rc < 0)
+		(void)err_set(e, rc, "journal %s: cannot read segment %08" PRIu64 ": %s", j->dir,
+			      found[i - 1].number, strerror(-rc));
+	else if ((rc = settle_tails(rv, found, n)) < 0)
+		(void)err_set(e, rc, "journal %s: cannot cut or sync its segments: %s", j->dir,
+			      strerror(-rc));
+	free(found);
+	return rc;
+}
+
+/* Streams without a name can't be asked for. */
+static void lose_nameless(struct recovery *rv)
+{
+	map_for_each (it, &rv->ids) {
+		struct jstream *js = container_of(it, struct jstream, id_node);
+
+		if (js->name)
+			continue;
+		rv->j->stats.damaged++;
+		log_warn(rv->j->log, "journal damaged",
+			 "dir=%s stream=%" PRIu64 " records=%u what=%s then=%s", rv->j->dir, js->id,
+			 js->index.count, "its name is lost", "skipped");
+		jstream_lose(rv, js);
+	}
+}
+
+static int scan_states(struct recovery *rv)
+{
+	struct scan_events events = { on_state_record, on_state_damage, rv };
+	struct file_header h;
+	struct scan_result res;
+	int fd = load(rv, 0), rc;
+
+	if (fd < 0)
+		return fd == -ENOENT ? 0 : fd;
+	(void)close(fd);
+	rc = read_file_header(rv, 0, &h);
+	if (rc <= 0)
+		return rc < 0 ? rc : -EBADMSG;
+	file_scan(str_make(rv->bytes, rv->n), &h, &events, &res);
+	rv->j->stats.torn_bytes += res.tail;
+	if (res.lsn > rv->lsn)
+		rv->lsn = res.lsn;
+	return rv->rc;
+}
+
+static int recover_states(struct recovery *rv, struct file **ret, size_t *ret_end, struct err *e)
+{
+	struct journal *j = rv->j;
+	struct writer_options o;
+	int rc = scan_states(rv);
+
+	if (rc < 0)
+		return err_set(e, rc,
+			       "journal %s: cannot read state.log: %s; restore it, or move it away "
+			       "to start without the states",
+			       j->dir, strerror(-rc));
+	journal_writer_options(j, &o);
+	rc = states_snapshot(&j->states, &o, rv->lsn, ret, ret_end);
+	if (rc < 0)
+		return err_set(e, rc, "journal %s: cannot write state.log: %s", j->dir,
+			       strerror(-rc));
+	return 0;
+}
+
+/* Says again what damage has left to a single place, or to none. */
+static int repair(struct recovery *rv)
+{
+	struct journal *j = rv->j;
+	int rc = 0;
+
+	for (size_t i = 0; i < rv->n_ghosts && rc == 0; i++)
+		rc = jstream_put_drop(j, rv->ghosts[i].stream, rv->ghosts[i].since);
+	map_for_each (it, &j->streams) {
+		struct jstream *js = container_of(it, struct jstream, name_node);
+
+		if (rc < 0 || js->mention <= js->named->number)
+			continue;
+		jstream_set_named(js, NULL);
+		rc = jstream_reserve(j, js, 0, false);
+	}
+	return rc;
+}
+
+int journal_recover(struct journal *j, struct file **ret_states, size_t *ret_end, struct err *e)
+{
+	struct recovery rv = { .j = j };
+	int rc;
+
+	map_init(&rv.ids);
+	rc = recover_segments(&rv, e);
+	if (rc == 0)
+		lose_nameless(&rv);
+	if (rc == 0)
+		rc = recover_states(&rv, ret_states, ret_end, e);
+	j->lsn = j->seen.written = j->seen.durable = rv.lsn;
+	if (rc == 0 && (rc = repair(&rv)) < 0) {
+		*ret_states = file_unref(*ret_states);
+		(void)err_set(e, rc, "journal %s: out of memory", j->dir);
+	}
+	if (rc < 0) /* those with a name are the journal's */
+		lose_nameless(&rv);
+	map_fini(&rv.ids);
+	free(rv.ghosts);
+	free(rv.bytes);
+	if (rc == 0 && (j->stats.segments || j->stats.damaged || j->stats.torn_bytes))
+		log_info(j->log, "journal recovered",
+			 "dir=%s records=%" PRIu64 " streams=%" PRIu64
+			 " states=%zu segments=%" PRIu64 " torn_bytes=%" PRIu64 " damaged=%" PRIu64,
+			 j->dir, j->stats.records, j->stats.streams, j->states.map.count,
+			 j->stats.segments, j->stats.torn_bytes, j->stats.damaged);
+	return rc;
+}

@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The two threads that touch the disk: one writes what the loop hands over, one syncs what was
+ * written. What is here is what the loop sees of them; all of it is called on the loop's thread.
+ */
+#ifndef VOXBUS_JOURNAL_WRITER_H
+#define VOXBUS_JOURNAL_WRITER_H
+
+#include <stdatomic.h>
+#include <sys/types.h>
+#include <sys/uio.h>
+
+#include "base/err.h"
+#include "base/log.h"
+#include "loop/loop.h"
+
+enum { FILE_NAME_SIZE = 32 };
+
+struct segment;
+struct writer;
+
+/* System calls that tests let fail. */
+struct journal_sys {
+	ssize_t (*pwritev)(int fd, const struct iovec *iov, int n, off_t at);
+	int (*fallocate)(int fd, int mode, off_t at, off_t n);
+	int (*fdatasync)(int fd);
+};
+
+extern const struct journal_sys journal_sys_real;
+
+/* An open file, shared with readers: unlinked or not, it stays readable until the last unref. */
+struct file {
+	atomic_uint refs;
+	int fd;                           /* -1 until the writer has made it */
+	struct list dirty;                /* writer.dirty, under its mutex */
+	struct list remove;               /* writer.removals or writer.removed, under its mutex */
+	uint64_t number, generation, lsn; /* number 0: the states */
+	size_t size;
+};
+
+/* One reference, or NULL. Takes the descriptor over (also when it fails: then it is closed). */
+struct file *file_create_take(int fd, uint64_t number, uint64_t generation);
+struct file *file_ref(struct file *f);
+struct file *file_unref(struct file *f);
+void file_name(char out[FILE_NAME_SIZE], uint64_t number);
+
+/* Bytes on their way to a file. */
+struct chunk {
+	struct list link;        /* journal.chunks or .state_chunks, then the writer's, then done */
+	struct segment *segment; /* NULL: for the states, whose place the writer knows */
+	struct file *file;       /* the segment's, which outlives the chunk */
+	size_t offset, len, cap;
+	char data[];
+};
+
+struct writer_options {
+	struct loop *loop;
+	int dirfd; /* borrowed */
+	const char *dir;
+	const struct log *log;
+	const struct journal_sys *sys;
+	bool nosync;
+	struct file *states; /* a reference of its own is taken */
+	size_t states_end;
+	uint64_t lsn; /* all up to here is durable */
+	/* On the loop, when there is something to take; at most one call is on its way. */
+	void (*notify)(void *arg);
+	void *arg;
+};
+
+struct writer_report {
+	uint64_t written, durable, writes, syncs;
+	size_t states_bytes;
+	bool stalled; /* the disk is full: it waits for room and goes on */
+	int failed;   /* negative errno: nothing is written any more */
+	struct err failure;
+};
+
+int writer_create(const struct writer_options *options, struct writer **ret);
+/* Takes all chunks off both lists; lsn is the last in them, states_live what a snapshot needs. */
+void writer_submit(struct writer *w, struct list *chunks, struct list *state_chunks, uint64_t lsn,
+		   size_t states_live);
+/* Takes a reference; unlinks the file and comes back in writer_take's `removed`. */
+void writer_remove(struct writer *w, struct file *f);
+/* How things stand; moves written chunks and removed files (file.remove, with the reference). */
+void writer_take(struct writer *w, struct writer_report *ret, struct list *done,
+		 struct list *removed);
+/* Writes and syncs what was submitted, ends the threads; afterwards only take and destroy. */
+void writer_stop(struct writer *w);
+struct writer *writer_destroy(struct writer *w);
+
+#endif

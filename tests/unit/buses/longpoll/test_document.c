@@ -1,0 +1,171 @@
+/* SPDX-License-Identifier: MIT */
+/* The message object, byte for byte. */
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <setjmp.h>
+#include <cmocka.h>
+
+#include <errno.h>
+#include <stdlib.h>
+#include <time.h>
+
+#include "buses/longpoll/document.h"
+#include "codec/json.h"
+
+#define FORM    "application/x-www-form-urlencoded"
+#define CREATED "\"Created\":\"2026-11-21T00:03:13.114436515Z\""
+#define HEAD(sid, url)                                                               \
+	"{\"Hostname\":\"vb.example.com\",\"AccountSid\":\"" sid "\",\"Url\":\"" url \
+	"\",\"FormParams\":"
+#define TAIL ",\"Id\":\"0f\"}"
+
+static const struct {
+	const char *what, *target, *type, *body, *expected;
+} cases[] = {
+	{ "a text message, sorted, as the network posts it", "/AC1/SMS", FORM,
+	  "To=%2B15551234567&From=%2B15557654321&Body=Hello+%26+bye%21&AccountSid=AC1&SmsSid=SM1",
+	  HEAD("AC1", "/AC1/SMS") "{\"AccountSid\":\"AC1\",\"Body\":\"Hello & bye!\","
+				  "\"From\":\"+15557654321\",\"SmsSid\":\"SM1\","
+				  "\"To\":\"+15551234567\"}," CREATED TAIL },
+	{ "the CallSid is the first CA, wherever the caller lives", "/AC1/call.xml", FORM,
+	  "CallerState=CA&FromState=CALIFORNIA&Called=1&CallStatus=ringing&CallSid=CA42&ApiVersion="
+	  "2",
+	  HEAD("", "/AC1/call.xml") "{\"ApiVersion\":\"2\",\"CallSid\":\"CA42\","
+				    "\"CallStatus\":\"ringing\",\"Called\":\"1\","
+				    "\"CallerState\":\"CA\",\"FromState\":\"CALIFORNIA\"}," CREATED
+					    TAIL },
+	{ "repeated names", "/AC1/q", FORM, "b=2&a=1&b=1&b=2&c",
+	  HEAD("", "/AC1/q") "{\"a\":\"1\",\"b\":\"2\",\"c\":\"\"}," CREATED
+			     ",\"FormValues\":{\"b\":[\"2\",\"1\",\"2\"]}" TAIL },
+	{ "two repeated names", "/AC1/q", FORM, "b=1&a=1&a=2&b=2",
+	  HEAD("", "/AC1/q") "{\"a\":\"1\",\"b\":\"1\"}," CREATED
+			     ",\"FormValues\":{\"a\":[\"1\",\"2\"],\"b\":[\"1\",\"2\"]}" TAIL },
+	{ "what needs no escape has none, and bytes that are no UTF-8 are marked", "/AC1/q", FORM,
+	  "a=%3C%2F%C3%A4%22%0A%FF",
+	  HEAD("", "/AC1/q") "{\"a\":\"</\xc3\xa4\\\"\\n\xef\xbf\xbd\"}," CREATED TAIL },
+	{ "a query is kept, its session is not", "/AC1/q?b=%20x&session=s3cret&a=1&b=2", FORM,
+	  "x=1",
+	  HEAD("", "/AC1/q?b=%20x&a=1&b=2") "{\"x\":\"1\"}," CREATED
+					    ",\"QueryParams\":{\"a\":\"1\",\"b\":\" x\"}" TAIL },
+	{ "a session in disguise", "/AC1/q?s%65ssion=s3cret&session", FORM, "",
+	  HEAD("", "/AC1/q") "{}," CREATED TAIL },
+	{ "nothing", "/AC1/q", NULL, "", HEAD("", "/AC1/q") "{}," CREATED TAIL },
+	{ "JSON, compact, numbers as they are", "/AC1/q", "application/json; charset=utf-8",
+	  " {\"a\" : [1.0e5,\t12345678901234567890 ],\r\n\"b c\":\"x \\\" y\"}",
+	  HEAD("", "/AC1/q") "{}," CREATED ",\"ContentType\":\"application/json; charset=utf-8\","
+			     "\"Json\":{\"a\":[1.0e5,12345678901234567890],\"b c\":\"x \\\" "
+			     "y\"}" TAIL },
+	{ "JSON of a kind", "/AC1/q", "application/vnd.x+json", "[]",
+	  HEAD("", "/AC1/q") "{}," CREATED
+			     ",\"ContentType\":\"application/vnd.x+json\",\"Json\":[]" TAIL },
+	{ "what is no JSON", "/AC1/q", "application/json", "{'a':1}",
+	  HEAD("", "/AC1/q") "{}," CREATED
+			     ",\"ContentType\":\"application/json\",\"Body\":\"{'a':1}\"" TAIL },
+	{ "XML, with its bare &", "/AC1/q", "text/xml", "<R a=\"x&y\"/>\n",
+	  HEAD("",
+	       "/AC1/q") "{}," CREATED
+			 ",\"ContentType\":\"text/xml\",\"Body\":\"<R a=\\\"x&y\\\"/>\\n\"" TAIL },
+	{ "XML that curl calls a form", "/AC1/q", FORM, " \n<Response/>",
+	  HEAD("",
+	       "/AC1/q") "{}," CREATED
+			 ",\"ContentType\":\"application/xml\",\"Body\":\" \\n<Response/>\"" TAIL },
+	{ "text without a type", "/AC1/q", NULL, "hi",
+	  HEAD("", "/AC1/q") "{}," CREATED ",\"ContentType\":\"\",\"Body\":\"hi\"" TAIL },
+	{ "bytes", "/AC1/q", "image/png", "\x89PNG",
+	  HEAD("", "/AC1/q") "{}," CREATED
+			     ",\"ContentType\":\"image/png\",\"BodyBase64\":\"iVBORw==\"" TAIL },
+};
+
+static void documents_have_these_bytes(void **state)
+{
+	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+		struct document d = { .host = STR("vb.example.com:8090"),
+				      .target = str_from(cases[i].target),
+				      .content_type = str_from(cases[i].type),
+				      .body = str_from(cases[i].body),
+				      .id = STR("0f"),
+				      .created_ns = 1795219393114436515ull };
+		struct json json;
+		struct buf b;
+
+		print_message("%s\n", cases[i].what);
+		buf_init(&b, 65536);
+		assert_int_equal(document_add(&b, &d), 0);
+		assert_int_equal(json_parse(buf_str(&b), &json), 0);
+		assert_int_equal(buf_addc(&b, '\0'), 0);
+		assert_string_equal(buf_str(&b).p, cases[i].expected);
+		buf_clear(&b);
+		/* Cut anywhere it is still a document. */
+		for (; d.body.n; d.body.n--) {
+			buf_clear(&b);
+			assert_int_equal(document_add(&b, &d), 0);
+			assert_int_equal(json_parse(buf_str(&b), &json), 0);
+		}
+		buf_fini(&b);
+	}
+}
+
+static void a_host_loses_its_port(void **state)
+{
+	static const char *const hosts[][2] = {
+		{ "a:1", "a" },       { "a", "a" }, { "[::1]:80", "[::1]" },
+		{ "[::1]", "[::1]" }, { "[", "[" }, { "", "" }
+	};
+
+	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
+		struct document d = { .host = str_from(hosts[i][0]), .target = STR("/") };
+		struct json json;
+		struct buf b;
+
+		buf_init(&b, 4096);
+		assert_int_equal(document_add(&b, &d), 0);
+		assert_int_equal(json_parse(buf_str(&b), &json), 0);
+		assert_true(json_is(json_get(json, STR("Hostname")), str_from(hosts[i][1])));
+		buf_fini(&b);
+	}
+}
+
+static void a_form_has_a_maximum(void **state)
+{
+	struct document d = { .target = STR("/"), .content_type = STR(FORM) };
+	struct buf body, b;
+
+	buf_init(&body, 65536);
+	buf_init(&b, 1 << 20);
+	for (int i = 0; i < 10001; i++)
+		assert_int_equal(buf_add(&body, STR("a&")), 0);
+	d.body = buf_str(&body);
+	assert_int_equal(document_add(&b, &d), -E2BIG);
+	d.body.n -= 2;
+	assert_int_equal(document_add(&b, &d), 0);
+	buf_fini(&b);
+	buf_fini(&body);
+}
+
+static void what_does_not_fit_is_refused(void **state)
+{
+	struct document d = { .target = STR("/?a=1"),
+			      .content_type = STR(FORM),
+			      .body = STR("a=1") };
+	struct buf b;
+
+	for (size_t max = 0; max < 100; max++) {
+		buf_init(&b, max);
+		assert_int_equal(document_add(&b, &d), -ENOBUFS);
+		buf_fini(&b);
+	}
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(documents_have_these_bytes),
+		cmocka_unit_test(a_host_loses_its_port),
+		cmocka_unit_test(a_form_has_a_maximum),
+		cmocka_unit_test(what_does_not_fit_is_refused),
+	};
+	(void)setenv("TZ", "UTC", 1);
+	tzset();
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,430 @@
+/* SPDX-License-Identifier: MIT */
+/* Events to dialogs, dialogs to the bus, commands to the engine and back. */
+#include <errno.h>
+#include <stdio.h>
+
+#include "core_test.h"
+
+enum { OPENS = OBJECT_OPENS | OBJECT_BINDS };
+
+static int setup(void **state)
+{
+	static struct world w;
+
+	world_create(&w, &(struct world_options){ 0 });
+	*state = &w;
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	world_destroy(*state);
+	return 0;
+}
+
+static void event_of_a_new_channel_opens_a_dialog(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(world_event(w, "StasisStart", OPENS, "c1", "{}"), 0);
+	world_settle(w);
+	assert_string_equal(world_sent(w), "AppStart StasisStart");
+	assert_true(hub_has_dialog(w->hub, str_from(w->dialog)));
+}
+
+static void event_of_nobody_is_counted(void **state)
+{
+	struct world *w = *state;
+	struct hub_stats stats;
+
+	assert_int_equal(world_event(w, "Dial", 0, "c9", "{}"), -ENOENT);
+	hub_stats(w->hub, &stats);
+	assert_int_equal(stats.unowned, 1);
+	assert_int_equal(w->sent.n, 0);
+}
+
+static void event_keeps_its_bytes_and_counts_up(void **state)
+{
+	struct world *w = *state;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{\"a\": 1}");
+	(void)world_event(w, "ChannelVarset", 0, "c1", "second");
+	world_settle(w);
+	assert_int_equal(w->sent.n, 3);
+	assert_true(str_eq(blob_str(w->sent.at[1]->payload), STR("{\"a\": 1}")));
+	assert_int_equal(w->sent.at[1]->seq, 1);
+	assert_int_equal(w->sent.at[2]->seq, 2);
+}
+
+static void event_of_two_calls_goes_to_both(void **state)
+{
+	struct world *w = *state;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(w, "StasisStart", OPENS, "c2", "{}");
+	world_settle(w);
+	got_clear(&w->sent);
+	assert_int_equal(world_event(w, "Dial", 0, "c1 c2", "both"), 0);
+	world_settle(w);
+	assert_int_equal(w->sent.n, 2);
+	assert_false(str_eq(w->sent.at[0]->topic, w->sent.at[1]->topic));
+	assert_ptr_equal(w->sent.at[0]->payload, w->sent.at[1]->payload);
+}
+
+static void channel_that_replaces_another_joins_its_dialog(void **state)
+{
+	struct world *w = *state;
+
+	(void)world_event(w, "StasisStart", OPENS, "old", "{}");
+	(void)world_event(w, "StasisStart", OPENS, "new old", "{}");
+	(void)world_event(w, "ChannelDestroyed", OBJECT_ENDS, "old", "{}");
+	(void)world_event(w, "ChannelHold", 0, "new", "{}");
+	world_settle(w);
+	assert_string_equal(world_sent(w),
+			    "AppStart StasisStart StasisStart ChannelDestroyed ChannelHold");
+}
+
+static void dialog_ends_after_the_linger(void **state)
+{
+	struct world *w = *state;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(w, "StasisEnd", OBJECT_LEAVES, "c1", "{}");
+	loop_test_advance(w->loop, 9000);
+	(void)world_event(w, "ChannelDestroyed", OBJECT_ENDS, "c1", "{}");
+	world_settle(w);
+	assert_string_equal(world_sent(w), "AppStart StasisStart StasisEnd ChannelDestroyed");
+	assert_true(hub_has_dialog(w->hub, str_from(w->dialog)));
+	loop_test_advance(w->loop, 10001);
+	assert_false(hub_has_dialog(w->hub, str_from(w->dialog)));
+}
+
+static void channel_that_comes_back_keeps_the_dialog(void **state)
+{
+	struct world *w = *state;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(w, "StasisEnd", OBJECT_LEAVES, "c1", "{}");
+	loop_test_advance(w->loop, 5000);
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	loop_test_advance(w->loop, 60000);
+	assert_true(hub_has_dialog(w->hub, str_from(w->dialog)));
+	assert_string_equal(world_sent(w), "AppStart StasisStart StasisEnd StasisStart");
+}
+
+static void closed_dialog_leaves_nothing_behind(void **state)
+{
+	struct world *w = *state;
+	struct stream_stats stats;
+	struct hub_stats hub;
+
+	for (int i = 0; i < 20; i++) {
+		char id[16];
+
+		(void)snprintf(id, sizeof(id), "c%d", i);
+		(void)world_event(w, "StasisStart", OPENS, id, "{}");
+		(void)world_event(w, "StasisEnd", OBJECT_LEAVES, id, "{}");
+	}
+	world_settle(w);
+	loop_test_advance(w->loop, 30000);
+	streams_stats(w->streams, &stats);
+	hub_stats(w->hub, &hub);
+	assert_int_equal(stats.streams, 1); /* the application's own */
+	assert_int_equal(stats.messages_in_memory, 0);
+	assert_int_equal(hub.dialogs, 0);
+}
+
+static void command_is_answered_with_its_id(void **state)
+{
+	struct world *w = *state;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(w);
+	assert_int_equal(world_command(w, "POST", "/channels/c1/answer", "u1"), 0);
+	world_settle(w);
+	assert_int_equal(w->settles, 1);
+	assert_int_equal(w->last_settle, 0);
+	assert_int_equal(w->commands.n, 1);
+	assert_true(str_eq(w->commands.at[0]->target, STR("/channels/c1/answer")));
+	memory_port_reply(w->engine, w->commands.at[0], 204, STR(""));
+	world_settle(w);
+	assert_string_equal(world_sent(w), "AppStart StasisStart 204");
+	assert_true(str_eq(w->sent.at[2]->id, STR("u1")));
+	assert_int_equal(w->sent.at[2]->answers, 1);
+}
+
+static void commands_of_a_dialog_run_one_by_one(void **state)
+{
+	struct world *w = *state;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(w);
+	(void)world_command(w, "POST", "/a", "1");
+	(void)world_command(w, "POST", "/b", "2");
+	world_settle(w);
+	assert_int_equal(w->commands.n, 1);
+	memory_port_reply(w->engine, w->commands.at[0], 200, STR("{}"));
+	world_settle(w);
+	assert_int_equal(w->commands.n, 2);
+	assert_true(str_eq(w->commands.at[1]->target, STR("/b")));
+}
+
+static void command_without_answer_gets_504_at_the_deadline(void **state)
+{
+	struct world *w = *state;
+	struct hub_stats stats;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(w);
+	(void)world_command(w, "POST", "/a", "1");
+	world_settle(w);
+	loop_test_advance(w->loop, 30001);
+	world_settle(w);
+	assert_string_equal(world_sent(w), "AppStart StasisStart 504");
+	memory_port_reply(w->engine, w->commands.at[0], 200, STR("{}"));
+	world_settle(w);
+	assert_int_equal(w->sent.n, 3);
+	hub_stats(w->hub, &stats);
+	assert_int_equal(stats.late_replies, 1);
+}
+
+static void command_gets_503_when_the_engine_is_away(void **state)
+{
+	struct world *w = *state;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(w);
+	memory_port_up(w->engine, false);
+	(void)world_command(w, "POST", "/a", "1");
+	world_settle(w);
+	assert_int_equal(w->commands.n, 0);
+	assert_string_equal(world_sent(w), "AppStart StasisStart 503");
+}
+
+static void command_of_an_unknown_call_is_refused(void **state)
+{
+	struct world *w = *state;
+
+	assert_int_equal(world_command(w, "POST", "/a", "1"), -ENOENT);
+}
+
+static void too_many_commands_are_refused(void **state)
+{
+	struct world *w = *state;
+	int rc = 0, n = 0;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(w);
+	for (; rc == 0 && n < 5000; n++)
+		rc = world_command(w, "POST", "/a", "1");
+	assert_int_equal(rc, -EBUSY);
+	assert_in_range(n, 1000, 1010);
+}
+
+static void events_wait_while_the_bus_is_away(void **state)
+{
+	struct world *w = *state;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(w);
+	memory_port_up(w->bus, false);
+	(void)world_event(w, "A", 0, "c1", "{}");
+	(void)world_event(w, "B", 0, "c1", "{}");
+	world_settle(w);
+	assert_int_equal(w->sent.n, 2);
+	memory_port_up(w->bus, true);
+	world_settle(w);
+	assert_string_equal(world_sent(w), "AppStart StasisStart A B");
+}
+
+static void objects_of_a_command_are_bound_before_its_answer(void **state)
+{
+	struct world *w = *state;
+	struct object_ref made = { .kind = OBJECT_CHANNEL, .id = STR("mine") };
+	struct delivery reply = {
+		.kind = MSG_REPLY, .status = 500, .objects = &made, .n_objects = 1
+	};
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(w);
+	(void)world_command(w, "POST", "/channels/mine", "1");
+	world_settle(w);
+	assert_int_equal(port_bind(memory_port_port(w->engine), w->commands.at[0], &made, 1), 0);
+	assert_int_equal(world_event(w, "ChannelCreated", 0, "mine", "{}"), 0);
+	made.verbs = OBJECT_ENDS;
+	reply.answers = w->commands.at[0];
+	(void)port_deliver(memory_port_port(w->engine), &reply);
+	assert_int_equal(world_event(w, "Late", 0, "mine", "{}"), -ENOENT);
+	assert_int_equal(world_event(w, "Own", 0, "c1", "{}"), 0);
+}
+
+static void too_many_dialogs_are_refused_and_counted(void **state)
+{
+	struct world w;
+	struct hub_stats stats;
+
+	world_create(&w, &(struct world_options){ .dialogs_max = 2 });
+	assert_int_equal(world_event(&w, "StasisStart", OPENS, "c1", "{}"), 0);
+	assert_int_equal(world_event(&w, "StasisStart", OPENS, "c2", "{}"), 0);
+	assert_int_equal(world_event(&w, "StasisStart", OPENS, "c3", "{}"), -ENOENT);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs_refused, 1);
+	world_destroy(&w);
+}
+
+static void call_is_announced_only_once_the_bus_listens(void **state)
+{
+	struct world w;
+
+	world_create(&w, &(struct world_options){ .manual_listen = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(&w);
+	assert_string_equal(world_sent(&w), "StasisStart");
+	assert_int_equal(memory_port_asked(w.bus), 1);
+	memory_port_grant(w.bus, -EIO);
+	world_settle(&w);
+	assert_string_equal(world_sent(&w), "StasisStart");
+	memory_port_up(w.bus, false);
+	memory_port_up(w.bus, true); /* asks again */
+	memory_port_grant(w.bus, 0);
+	world_settle(&w);
+	assert_true(str_ends(str_from(world_sent(&w)), STR("AppStart")));
+	world_destroy(&w);
+}
+
+static void full_bus_gets_everything_in_order(void **state)
+{
+	struct world w;
+
+	world_create(&w, &(struct world_options){ .manual_bus = true, .bus_capacity = 3 });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	for (int i = 0; i < 50; i++) {
+		char type[16];
+
+		(void)snprintf(type, sizeof(type), "E%d", i);
+		(void)world_event(&w, type, 0, "c1", "{}");
+	}
+	world_settle(&w);
+	assert_int_equal(w.sent.n, 3);
+	for (size_t done = 0; done < w.sent.n; done++) {
+		memory_port_settle(w.bus, w.sent.at[done], 0);
+		world_settle(&w);
+	}
+	assert_int_equal(w.sent.n, 52);
+	for (size_t i = 0, seq = 0; i < w.sent.n; i++)
+		if (w.sent.at[i]->kind == MSG_EVENT)
+			assert_int_equal(w.sent.at[i]->seq, ++seq);
+	world_destroy(&w);
+}
+
+static void message_given_back_is_sent_again_first(void **state)
+{
+	struct world w;
+
+	world_create(&w, &(struct world_options){ .manual_bus = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(&w, "A", 0, "c1", "{}");
+	world_settle(&w);
+	memory_port_settle(w.bus, w.sent.at[1], -EIO);
+	world_settle(&w);
+	assert_string_equal(world_sent(&w), "AppStart StasisStart A StasisStart");
+	world_destroy(&w);
+}
+
+static void calls_and_unread_events_survive_a_restart(void **state)
+{
+	char dir[64], dialog[64];
+	struct world w;
+
+	dir_make(dir);
+	world_create(&w, &(struct world_options){ .dir = dir, .manual_bus = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(&w);
+	assert_int_equal(w.sent.n, 2);
+	memory_port_settle(w.bus, w.sent.at[0], 0); /* AppStart is read, StasisStart is not */
+	(void)snprintf(dialog, sizeof(dialog), "%s", w.dialog);
+	world_settle(&w);
+	world_destroy(&w);
+
+	world_create(&w, &(struct world_options){ .dir = dir });
+	assert_string_equal(world_sent(&w), "StasisStart");
+	assert_true(hub_has_dialog(w.hub, str_from(dialog)));
+	assert_int_equal(world_event(&w, "StasisEnd", OBJECT_LEAVES, "c1", "{}"), 0);
+	world_settle(&w);
+	assert_string_equal(world_sent(&w), "StasisStart StasisEnd");
+	assert_int_equal(w.sent.at[1]->seq, 2);
+	loop_test_advance(w.loop, 30000);
+	world_settle(&w);
+	world_destroy(&w);
+
+	world_create(&w, &(struct world_options){ .dir = dir });
+	assert_false(hub_has_dialog(w.hub, str_from(dialog)));
+	assert_int_equal(w.sent.n, 0);
+	world_destroy(&w);
+	dir_remove(dir);
+}
+
+static void command_from_before_a_restart_is_not_done_twice(void **state)
+{
+	char dir[64], dialog[64];
+	struct world w;
+
+	dir_make(dir);
+	world_create(&w, &(struct world_options){ .dir = dir });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(&w);
+	(void)snprintf(dialog, sizeof(dialog), "%s", w.dialog);
+	(void)world_command(&w, "POST", "/channels/c1/play", "p");
+	(void)world_command(&w, "GET", "/channels", "g");
+	world_settle(&w);
+	assert_int_equal(w.commands.n, 1);
+	world_destroy(&w);
+
+	world_create(&w, &(struct world_options){ .dir = dir });
+	world_settle(&w);
+	assert_string_equal(world_sent(&w), "504");
+	assert_int_equal(w.commands.n, 1); /* the GET */
+	assert_true(str_eq(w.commands.at[0]->type, STR("GET")));
+	world_destroy(&w);
+	dir_remove(dir);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(event_of_a_new_channel_opens_a_dialog, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(event_of_nobody_is_counted, setup, teardown),
+		cmocka_unit_test_setup_teardown(event_keeps_its_bytes_and_counts_up, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(event_of_two_calls_goes_to_both, setup, teardown),
+		cmocka_unit_test_setup_teardown(channel_that_replaces_another_joins_its_dialog,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(dialog_ends_after_the_linger, setup, teardown),
+		cmocka_unit_test_setup_teardown(channel_that_comes_back_keeps_the_dialog, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(closed_dialog_leaves_nothing_behind, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(command_is_answered_with_its_id, setup, teardown),
+		cmocka_unit_test_setup_teardown(commands_of_a_dialog_run_one_by_one, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(command_without_answer_gets_504_at_the_deadline,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(command_gets_503_when_the_engine_is_away, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(command_of_an_unknown_call_is_refused, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(too_many_commands_are_refused, setup, teardown),
+		cmocka_unit_test_setup_teardown(events_wait_while_the_bus_is_away, setup, teardown),
+		cmocka_unit_test_setup_teardown(objects_of_a_command_are_bound_before_its_answer,
+						setup, teardown),
+		cmocka_unit_test(too_many_dialogs_are_refused_and_counted),
+		cmocka_unit_test(call_is_announced_only_once_the_bus_listens),
+		cmocka_unit_test(full_bus_gets_everything_in_order),
+		cmocka_unit_test(message_given_back_is_sent_again_first),
+		cmocka_unit_test(calls_and_unread_events_survive_a_restart),
+		cmocka_unit_test(command_from_before_a_restart_is_not_done_twice),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
