@@ -154,7 +154,7 @@ static int create_sessions(struct engine *engine, struct err *e)
 			       engine->conf->name);
 	for (size_t i = 0; i < names->count; i++) {
 		struct session *s;
-		int rc = session_create(engine, str_from(names->items[i]), &s);
+		int rc = ari_session_create(engine, str_from(names->items[i]), &s);
 
 		if (rc < 0)
 			return err_set(e, rc, "no memory");

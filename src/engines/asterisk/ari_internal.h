@@ -88,7 +88,7 @@ int engine_get(struct engine *engine, struct str target,
 	       struct http_call **ret);
 
 /* ---- ari_session.c */
-int session_create(struct engine *engine, struct str application, struct session **ret);
+int ari_session_create(struct engine *engine, struct str application, struct session **ret);
 struct session *session_destroy(struct session *session);
 /* Dials in a later turn. */
 void session_start(struct session *session);

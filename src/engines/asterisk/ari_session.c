@@ -471,7 +471,7 @@ static void on_timer(void *arg)
 
 /* ---- life */
 
-int session_create(struct engine *engine, struct str application, struct session **ret)
+int ari_session_create(struct engine *engine, struct str application, struct session **ret)
 {
 	struct session *s = calloc(1, sizeof(*s));
 
