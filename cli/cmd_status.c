@@ -87,7 +87,8 @@ static void print_head(const cJSON *s)
 	print_clean(json_text(s, "node"));
 	(void)printf(", up %s, %s\n", cli_duration(up, json_number(s, "uptime_s")),
 		     cJSON_IsTrue(cJSON_GetObjectItem(s, "ready")) ? "ready" : "NOT READY");
-	cJSON_ArrayForEach(reason, cJSON_GetObjectItem(s, "reasons")) {
+	cJSON_ArrayForEach(reason, cJSON_GetObjectItem(s, "reasons"))
+	{
 		(void)printf("  ");
 		print_clean(cJSON_GetStringValue(reason));
 		(void)putchar('\n');
@@ -97,9 +98,9 @@ static void print_head(const cJSON *s)
 static int print_ports(const struct cli *cli, const cJSON *s)
 {
 	static const struct table_column columns[] = {
-		{ "PORT", false },   { "TYPE", false },	 { "ROLE", false }, { "STATE", false },
-		{ "SINCE", false },  { "EVENTS", true }, { "COMMANDS", true }, { "REPLIES", true },
-		{ "SENT", true },
+		{ "PORT", false },    { "TYPE", false },   { "ROLE", false },
+		{ "STATE", false },   { "SINCE", false },  { "EVENTS", true },
+		{ "COMMANDS", true }, { "REPLIES", true }, { "SENT", true },
 	};
 	struct table *t = table_create(columns, sizeof(columns) / sizeof(columns[0]));
 	const cJSON *port;
@@ -107,7 +108,8 @@ static int print_ports(const struct cli *cli, const cJSON *s)
 
 	if (!t)
 		return -1;
-	cJSON_ArrayForEach(port, cJSON_GetObjectItem(s, "ports")) {
+	cJSON_ArrayForEach(port, cJSON_GetObjectItem(s, "ports"))
+	{
 		table_add(t, str_from(json_text(port, "name")));
 		table_add(t, str_from(json_text(port, "type")));
 		table_add(t, str_from(json_text(port, "role")));
@@ -125,7 +127,7 @@ static int print_applications(const struct cli *cli, const cJSON *s)
 {
 	static const struct table_column columns[] = {
 		{ "APPLICATION", false }, { "BUS", false },   { "RECORD", false },
-		{ "CALLS", true },	  { "UNREAD", true }, { "OLDEST UNREAD", true },
+		{ "CALLS", true },        { "UNREAD", true }, { "OLDEST UNREAD", true },
 	};
 	const cJSON *list = cJSON_GetObjectItem(s, "applications"), *a;
 	struct table *t = table_create(columns, sizeof(columns) / sizeof(columns[0]));
@@ -133,18 +135,18 @@ static int print_applications(const struct cli *cli, const cJSON *s)
 
 	if (!t)
 		return -1;
-	cJSON_ArrayForEach(a, list) {
+	cJSON_ArrayForEach(a, list)
+	{
 		bool unread = json_number(a, "unread") > 0;
 
 		table_add(t, str_from(json_text(a, "name")));
 		table_add(t, str_from(json_text(a, "bus")));
-		table_add(t, cJSON_IsTrue(cJSON_GetObjectItem(a, "record")) ? STR("on") :
-									      STR("off"));
+		table_add(t,
+			  cJSON_IsTrue(cJSON_GetObjectItem(a, "record")) ? STR("on") : STR("off"));
 		table_addf(t, "%.0f", json_number(a, "announced"));
 		table_addf(t, "%.0f", json_number(a, "unread"));
-		table_add(t, unread ? str_from(cli_duration(age, json_number(a,
-								     "oldest_unread_s"))) :
-				      STR("-"));
+		table_add(t, unread ? str_from(cli_duration(age, json_number(a, "oldest_unread_s")))
+				    : STR("-"));
 	}
 	return print_table(cli, t);
 }
@@ -159,8 +161,8 @@ static void print_foot(const cJSON *s)
 		     json_number(s, "sessions"), json_number(process, "rss_bytes") / 1048576);
 	if (cJSON_IsObject(journal))
 		(void)printf("journal %s, %.0f records, %.1f MiB\n",
-			     cJSON_IsTrue(cJSON_GetObjectItem(journal, "failed")) ? "FAILED" :
-										    "works",
+			     cJSON_IsTrue(cJSON_GetObjectItem(journal, "failed")) ? "FAILED"
+										  : "works",
 			     json_number(journal, "records"),
 			     json_number(journal, "disk_bytes") / 1048576);
 	if (cJSON_IsObject(http))
@@ -196,9 +198,9 @@ int cmd_status(struct cli *cli, int argc, char **argv)
 static int print_calls(const struct cli *cli, const cJSON *calls)
 {
 	static const struct table_column columns[] = {
-		{ "DIALOG", false }, { "APPLICATION", false }, { "ENGINE", false },
-		{ "STATE", false },  { "AGE", true },	       { "EVENTS", true },
-		{ "COMMANDS", true },  { "UNREAD", true },    { "CALL", false },
+		{ "DIALOG", false },  { "APPLICATION", false }, { "ENGINE", false },
+		{ "STATE", false },   { "AGE", true },          { "EVENTS", true },
+		{ "COMMANDS", true }, { "UNREAD", true },       { "CALL", false },
 	};
 	struct table *t = table_create(columns, sizeof(columns) / sizeof(columns[0]));
 	const cJSON *call;
@@ -206,7 +208,8 @@ static int print_calls(const struct cli *cli, const cJSON *calls)
 
 	if (!t)
 		return -1;
-	cJSON_ArrayForEach(call, calls) {
+	cJSON_ArrayForEach(call, calls)
+	{
 		table_add(t, str_from(json_text(call, "dialog")));
 		table_add(t, str_from(json_text(call, "application")));
 		table_add(t, str_from(json_text(call, "engine")));
@@ -215,8 +218,8 @@ static int print_calls(const struct cli *cli, const cJSON *calls)
 		table_addf(t, "%.0f", json_number(call, "events"));
 		table_addf(t, "%.0f", json_number(call, "commands"));
 		table_addf(t, "%.0f", json_number(call, "unread"));
-		table_add(t, str_from(json_text(call, json_text(call, "label")[0] ? "label" :
-										    "channel")));
+		table_add(t, str_from(json_text(call, json_text(call, "label")[0] ? "label"
+										  : "channel")));
 	}
 	return print_table(cli, t);
 }

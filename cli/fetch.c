@@ -63,16 +63,16 @@ static int explain_status(const struct cli *cli, const char *target, int status,
 	switch (status) {
 	case 401:
 		return err_set(e, -EACCES,
-			       "voxbusd at %s wants the admin token: give it with --token-file",
+			       "voxbusd at %s wants the admin token; give it with --token-file",
 			       cli->origin);
 	case 403:
 		return err_set(e, -EACCES,
-			       "voxbusd at %s refuses this address: use the one that it listens on",
+			       "voxbusd at %s refuses this address; use the one that it listens on",
 			       cli->origin);
 	case 404:
 		return err_set(e, -ENOSYS,
-			       "voxbusd at %s does not know %s: it is older than this command "
-			       "(%s), or not voxbusd",
+			       "voxbusd at %s does not know %s; it is older than this command "
+			       "(%s): restart it, or name another socket with --socket",
 			       cli->origin, target, VOXBUS_VERSION);
 	default:
 		return err_set(e, -EBADMSG, "voxbusd at %s answered %d to %s", cli->origin, status,
@@ -184,8 +184,8 @@ int cli_stream(const struct cli *cli, const char *target,
 	buf_init(&result.body, LINE_MAX_BYTES);
 	rc = run(&f, target, e);
 	if (rc == 0 && !f.interrupted)
-		rc = result.status == 200 ? explain(cli, -EPIPE, e) :
-					    explain_status(cli, target, result.status, e);
+		rc = result.status == 200 ? explain(cli, -EPIPE, e)
+					  : explain_status(cli, target, result.status, e);
 	buf_fini(&f.line);
 	buf_fini(&result.body);
 	return rc;

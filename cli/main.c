@@ -25,7 +25,8 @@ static const struct command commands[] = {
 	  cmd_status },
 	{ "calls", "", "the calls of now", "Prints one line a dialog, at most 1000.\n", cmd_calls },
 	{ "tail", "[TOPIC]", "messages as they come, until Ctrl-C",
-	  "TOPIC is a glob over topics: '*' is any run of characters, '?' any one. Without it, all.\n"
+	  "TOPIC is a glob over topics: '*' is any run of characters, '?' any one. Without it, "
+	  "all.\n"
 	  "  voxbus tail hello           the calls that begin for application hello\n"
 	  "  voxbus tail 'events_*'      the events of all calls\n"
 	  "Signs: > event to the application, < command, = its reply, * a call begins.\n"
@@ -40,9 +41,9 @@ static const struct command commands[] = {
 	{ "help", "[COMMAND]", "this, or more about a command", "", cmd_help },
 };
 
-static const char usage[] =
-	"usage: voxbus [-c FILE] [--socket PATH | --url http://HOST:PORT --token-file FILE] [--json]\n"
-	"              COMMAND [ARGUMENT]\n";
+static const char usage[] = "usage: voxbus [-c FILE] [--socket PATH | --url http://HOST:PORT "
+			    "--token-file FILE] [--json]\n"
+			    "              COMMAND [ARGUMENT]\n";
 
 static const struct command *find_command(const char *name)
 {
@@ -59,10 +60,11 @@ static void print_help(FILE *out)
 	for (size_t i = 0; i < sizeof(commands) / sizeof(commands[0]); i++)
 		(void)fprintf(out, "  %-7s %-10s %s\n", commands[i].name, commands[i].args,
 			      commands[i].what);
-	(void)fputs("\nThe daemon's admin socket: --socket, $VOXBUS_ADMIN, /run/voxbus/admin.sock,\n"
-		    "$XDG_STATE_HOME/voxbus/admin.sock; the first that is given or there.\n"
-		    "Exit codes: 0 fine, 1 trouble found or failed, 2 wrong usage. See voxbus(1).\n",
-		    out);
+	(void)fputs(
+		"\nThe daemon's admin socket: --socket, $VOXBUS_ADMIN, /run/voxbus/admin.sock,\n"
+		"$XDG_STATE_HOME/voxbus/admin.sock; the first that is given or there.\n"
+		"Exit codes: 0 fine, 1 trouble found or failed, 2 wrong usage. See voxbus(1).\n",
+		out);
 }
 
 int cmd_help(struct cli *cli, int argc, char **argv)
@@ -80,28 +82,6 @@ int cmd_help(struct cli *cli, int argc, char **argv)
 		(void)printf("voxbus %s%s%s: %s\n%s", command->name, command->args[0] ? " " : "",
 			     command->args, command->what, command->more);
 	return CLI_FINE;
-}
-
-int cli_complain(const struct err *e)
-{
-	(void)fflush(stdout);
-	(void)fprintf(stderr, "voxbus: %s\n", e->text);
-	return CLI_TROUBLE;
-}
-
-const char *cli_duration(char out[32], double seconds)
-{
-	unsigned long s = seconds > 0 ? (unsigned long)seconds : 0;
-
-	if (s < 60)
-		(void)snprintf(out, 32, "%lu s", s);
-	else if (s < 3600)
-		(void)snprintf(out, 32, "%lu min", s / 60);
-	else if (s < 86400)
-		(void)snprintf(out, 32, "%lu h %lu min", s / 3600, s / 60 % 60);
-	else
-		(void)snprintf(out, 32, "%lu d %lu h", s / 86400, s / 3600 % 24);
-	return out;
 }
 
 /* -1: go on; else the exit code. */

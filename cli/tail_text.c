@@ -157,11 +157,11 @@ static int add_body(struct tail_text *t, struct buf *out, struct json line)
 {
 	char kind[TEXT_SIZE], dialog[TEXT_SIZE], scratch[TEXT_SIZE];
 	struct str k = text_of(line, "kind", kind), d = text_of(line, "dialog", dialog);
-	char arrow = str_eq(k, STR("event"))    ? '>' :
-		     str_eq(k, STR("command"))  ? '<' :
-		     str_eq(k, STR("reply"))    ? '=' :
-		     str_eq(k, STR("announce")) ? '*' :
-						  '-';
+	char arrow = str_eq(k, STR("event"))      ? '>'
+		     : str_eq(k, STR("command"))  ? '<'
+		     : str_eq(k, STR("reply"))    ? '='
+		     : str_eq(k, STR("announce")) ? '*'
+						  : '-';
 	int rc = buf_addf(out, "%-*.*s %c ", DIALOG_SHOWN,
 			  d.n < DIALOG_SHOWN ? (int)d.n : DIALOG_SHOWN, d.n ? d.p : "", arrow);
 

@@ -282,15 +282,15 @@ class Daemon:
         return http_request(UnixConnection(self.admin_path, timeout), method, target, body, headers)
 
     def healthy(self):
-        try:
-            return self.admin("GET", "/healthz", timeout=2).status == 200
-        except OSError:
-            return False
+        return self._is_fine("/healthz")
 
     def ready(self):
+        return self._is_fine("/readyz")
+
+    def _is_fine(self, target):
         try:
-            return self.admin("GET", "/readyz", timeout=2).status == 200
-        except OSError:
+            return self.admin("GET", target, timeout=2).status == 200
+        except (OSError, http.client.HTTPException):
             return False
 
     def wait_healthy(self, timeout=READY_S):
@@ -304,7 +304,11 @@ class Daemon:
             time.sleep(0.01)
 
     def wait_ready(self, timeout=READY_S):
-        wait_until(self.ready, timeout, f"/readyz is not 200\n{self.tail()}")
+        try:
+            wait_until(lambda: self.ready() or not self.alive(), timeout, "/readyz is not 200")
+        except TimeoutError as e:
+            raise TimeoutError(f"{e}: {self.admin('GET', '/readyz').body.decode()}\n{self.tail()}") from None
+        assert self.alive(), f"voxbusd ended with {self.process.poll()}\n{self.tail()}"
         return self
 
     def metrics(self):

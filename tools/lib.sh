@@ -21,12 +21,18 @@ tenths() { printf '%d.%d' $(($1 / 1000000)) $(($1 % 1000000 / 100000)); }
 # progress TITLE LOG COMMAND... - run COMMAND with its output in LOG and tell how it goes.
 # Short commands (under two seconds) print one line when they end, and none if QUIET is set.
 # PROGRESS_TAIL is how many lines of the log are shown on failure (30). Returns COMMAND's status.
+# COMMAND runs in a process group of its own (set -m), which Ctrl-C and SIGTERM end with us.
 progress() {
-	local title=$1 log=$2 start pid rc=0 shown=0 spin='|/-+' ticks=0 took
+	local title=$1 log=$2 start pid rc=0 shown=0 spin='|/-+' ticks=0 took traps
 	shift 2
 	start=$(now_us)
+	set -m
 	"$@" >"$log" 2>&1 </dev/null &
 	pid=$!
+	set +m
+	traps=$(trap -p INT TERM)
+	trap 'progress_interrupted "$pid" "$traps" INT' INT
+	trap 'progress_interrupted "$pid" "$traps" TERM' TERM
 	while kill -0 "$pid" 2>/dev/null; do
 		sleep 0.1
 		ticks=$((ticks + 1))
@@ -39,6 +45,8 @@ progress() {
 		fi
 	done
 	wait "$pid" || rc=$?
+	trap - INT TERM
+	eval "$traps"
 	took=$(($(now_us) - start))
 	((shown)) && printf '\r\033[K'
 	if ((rc)); then
@@ -48,6 +56,20 @@ progress() {
 		printf '  %-46s %6ss ok\n' "$title" "$(tenths "$took")"
 	fi
 	return "$rc"
+}
+
+# SIGINT, since that is what programs tidy up after; then go on as if the signal came now.
+progress_interrupted() {
+	local i
+	trap - INT TERM
+	kill -INT -- "-$1" 2>/dev/null || true
+	for ((i = 0; i < 100; i++)); do
+		kill -0 "$1" 2>/dev/null || break
+		sleep 0.1
+	done
+	kill -KILL -- "-$1" 2>/dev/null || true
+	eval "$2"
+	kill -"$3" $$
 }
 
 # lock FILE TEXT - hold FILE's lock until this shell ends; says TEXT when somebody else holds it.

@@ -62,12 +62,12 @@ static void port_ready(void *arg, const struct port_view *view)
 	struct readiness *r = arg;
 	auto_buf struct buf text;
 
+	buf_init(&text, 1024);
 	if (view->state == PORT_UP)
 		return;
 	r->ready = false;
 	if (!r->j)
 		return;
-	buf_init(&text, 1024);
 	(void)buf_addf(&text, "%s %s: %s", port_role_text(view->roles), view->name,
 		       port_state_name(view->state));
 	if (view->reason && view->reason[0])

@@ -34,9 +34,6 @@ static void port_fact(void *arg, const struct port_view *view)
 	(void)snprintf(port->reason, sizeof(port->reason), "%s", view->reason ? view->reason : "");
 	port->state = view->state;
 	port->since_ms = g->now_ms > view->since_ms ? g->now_ms - view->since_ms : 0;
-	for (size_t i = 0; i < view->n_stats; i++)
-		if (str_eq(str_from(view->stats[i].name), STR("forbidden")))
-			port->forbidden = view->stats[i].value;
 }
 
 static void application_fact(void *arg, const struct application_view *view)
@@ -115,6 +112,7 @@ void admin_doctor(struct admin *admin, struct http_request *request)
 	hub_stats(admin->env.hub, &hub);
 	streams_stats(admin->env.streams, &streams);
 	g.facts->dialogs_refused = hub.dialogs_refused;
+	g.facts->timeouts = hub.timeouts;
 	g.facts->dropped = streams.dropped;
 	g.facts->unrecorded = streams.unrecorded;
 	journal_facts(g.facts, &admin->env);

@@ -52,30 +52,30 @@ struct link_fault {
 
 static const struct link_fault link_faults[] = {
 	{ "asterisk-replaced",
-	  { "replaced", "taken over" },
+	  { "taken over" },
 	  "no application was taken over by another ARI client",
 	  "two clients use one application: stop the other one (asterisk -rx 'ari show apps'), or "
 	  "give this engine an application name of its own; then restart voxbusd" },
 	{ "asterisk-login",
-	  { "401", "wrong user", "password" },
+	  { "wrong user name or password" },
 	  "no Asterisk refused user and password",
 	  "make username and password of the engine the same as a [section] and its password in "
 	  "ari.conf, then: asterisk -rx 'module reload res_ari.so'" },
-	{ "asterisk-read-only",
-	  { "403", "read-only", "read_only" },
-	  "no Asterisk refused a command as forbidden",
-	  "set read_only = no for the user in ari.conf, then: asterisk -rx 'module reload "
-	  "res_ari.so'" },
+	{ "asterisk-denied",
+	  { "not allowed" },
+	  "no Asterisk keeps its ARI user out",
+	  "let this host in by permit, deny and acl of the user in ari.conf, then: asterisk -rx "
+	  "'module reload res_ari.so'" },
 	{ "asterisk-ari",
-	  { "404", "not found" },
+	  { "404", "is not ARI" },
 	  "ARI is there on every Asterisk that answers",
 	  "set enabled = yes in http.conf and in ari.conf, see that prefix in http.conf fits the "
 	  "engine's url, and that asterisk -rx 'module show like res_ari' lists res_ari.so" },
 	{ "asterisk-unreachable",
-	  { "not reachable", "refused", "timed out", "unreachable" },
+	  { "not reachable", "was lost", "no sign of life" },
 	  "every Asterisk can be reached",
-	  "see that Asterisk runs, that http.conf has enabled = yes and that bindaddr and bindport "
-	  "fit the engine's url, and that no firewall is between" },
+	  "see that Asterisk runs and is not overloaded, that http.conf has enabled = yes and that "
+	  "bindaddr and bindport fit the engine's url, and that no firewall is between" },
 };
 
 enum { LINK_FAULTS = sizeof(link_faults) / sizeof(link_faults[0]) };
@@ -149,26 +149,6 @@ static void check_link(struct run *run, const struct link_fault *fault)
 		say(run, DOCTOR_OK, fault->ok, "");
 }
 
-/* Commands that were forbidden although the link is up tell of the same fault. */
-static void check_forbidden(struct run *run)
-{
-	char what[256];
-
-	for (size_t i = 0; i < run->facts->n_ports; i++) {
-		const struct doctor_port *port = &run->facts->ports[i];
-
-		if (port->forbidden == 0)
-			continue;
-		(void)snprintf(what, sizeof(what),
-			       "%s %s: Asterisk answered %" PRIu64
-			       " commands with 403: its ARI user may be read-only",
-			       port->role, port->name, port->forbidden);
-		say(run, DOCTOR_FAIL, what, link_faults[2].fix);
-	}
-	if (run->found == 0)
-		say(run, DOCTOR_OK, "no Asterisk answers commands with 403", "");
-}
-
 static void check_links(struct run *run)
 {
 	for (size_t i = 0; i < run->facts->n_ports; i++) {
@@ -227,6 +207,23 @@ static void check_lost(struct run *run)
 	}
 	if (run->found == 0)
 		say(run, DOCTOR_OK, "no message was lost", "");
+}
+
+static void check_commands(struct run *run)
+{
+	char what[128];
+
+	if (run->facts->timeouts == 0) {
+		say(run, DOCTOR_OK, "every command was answered in time", "");
+		return;
+	}
+	(void)snprintf(what, sizeof(what),
+		       "%" PRIu64 " commands got no answer from an engine in time",
+		       run->facts->timeouts);
+	say(run, DOCTOR_WARN, what,
+	    "see whether Asterisk is overloaded (asterisk -rx 'core show taskprocessors'), or set "
+	    "a "
+	    "longer commands.deadline");
 }
 
 static void check_data_dir(struct run *run)
@@ -340,10 +337,10 @@ static const struct {
 	const char *id;
 	void (*fn)(struct run *run);
 } checks[] = {
-	{ "asterisk-forbidden", check_forbidden },
 	{ "links", check_links },
 	{ "unread-calls", check_unread },
 	{ "lost-messages", check_lost },
+	{ "commands", check_commands },
 	{ "data-directory", check_data_dir },
 	{ "disk-space", check_disk },
 	{ "journal", check_journal },

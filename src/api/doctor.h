@@ -21,8 +21,7 @@ struct doctor_port {
 	char name[64], type[32], role[8];
 	enum port_state state;
 	char reason[512];
-	uint64_t since_ms;  /* how long it has been in that state */
-	uint64_t forbidden; /* commands that the engine answered with 403 */
+	uint64_t since_ms; /* how long it has been in that state */
 };
 
 struct doctor_application {
@@ -37,7 +36,7 @@ struct doctor_facts {
 	size_t n_ports;
 	struct doctor_application applications[DOCTOR_APPLICATIONS_MAX];
 	size_t n_applications;
-	uint64_t dialogs_refused, dropped, unrecorded;
+	uint64_t dialogs_refused, dropped, unrecorded, timeouts;
 
 	const char *data_dir; /* NULL: none */
 	bool data_dir_writable;

@@ -138,13 +138,13 @@ static int node_add(struct builder *b, enum node_kind kind, size_t line, struct 
 
 static int on_start(struct builder *b, enum node_kind kind, size_t line)
 {
-	struct conf_node *node;
+	struct conf_node *node = NULL;
 	int rc;
 
 	if (b->depth == CONF_DEPTH_MAX)
 		return fail(b, line, -EFBIG, "nested too deep, must be at most 16 levels");
 	rc = node_add(b, kind, line, &node);
-	if (rc < 0)
+	if (rc < 0 || !node)
 		return rc;
 	b->stack[b->depth++] = node;
 	return 0;
@@ -184,7 +184,7 @@ static int on_scalar(struct builder *b, const yaml_event_t *event, size_t line)
 	struct str raw =
 		str_make((const char *)event->data.scalar.value, event->data.scalar.length);
 	struct conf_node *parent = b->depth ? b->stack[b->depth - 1] : NULL;
-	struct conf_node *node;
+	struct conf_node *node = NULL;
 	int rc;
 
 	if (str_find(raw, '\0') < raw.n)
@@ -195,7 +195,7 @@ static int on_scalar(struct builder *b, const yaml_event_t *event, size_t line)
 		return b->key ? 0 : err_set(b->e, -ENOMEM, "%s: out of memory", b->file);
 	}
 	rc = node_add(b, NODE_SCALAR, line, &node);
-	if (rc < 0)
+	if (rc < 0 || !node)
 		return rc;
 	node->null = event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE && says_nothing(raw);
 	return scalar_text(b, raw, line, &node->text);

@@ -35,14 +35,14 @@ static bool is_plain(struct str s)
 {
 	static const struct str words[] = { STR_INIT("null"), STR_INIT("~") };
 
-	for (size_t i = 0; i < s.n; i++) {
+	for (size_t i = 0; s.p && i < s.n; i++) {
 		char low = (char)(s.p[i] | 0x20);
 		bool word = (s.p[i] >= '0' && s.p[i] <= '9') || (low >= 'a' && low <= 'z');
 
 		if (!word && (s.p[i] == '\0' || !strchr(i ? "_./:+@-" : "_/", s.p[i])))
 			return false;
 	}
-	return s.n && s.p[s.n - 1] != ':' && !str_eq(s, words[0]) && !str_eq(s, words[1]);
+	return s.p && s.n && s.p[s.n - 1] != ':' && !str_eq(s, words[0]) && !str_eq(s, words[1]);
 }
 
 static void text_print(FILE *out, struct str s)
@@ -52,7 +52,7 @@ static void text_print(FILE *out, struct str s)
 		return;
 	}
 	(void)fputc('"', out);
-	for (size_t i = 0; i < s.n; i++) {
+	for (size_t i = 0; s.p && i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
 
 		if (c == '"' || c == '\\')
@@ -189,9 +189,9 @@ static const char *type_name(enum conf_type type)
 /* mdoc takes a backslash for an escape, and a point or quote at a line's start for a macro. */
 static void doc_text(FILE *out, struct str s)
 {
-	if (s.n && (*s.p == '.' || *s.p == '\''))
+	if (s.p && s.n && (*s.p == '.' || *s.p == '\''))
 		(void)fprintf(out, "\\&");
-	for (size_t i = 0; i < s.n; i++)
+	for (size_t i = 0; s.p && i < s.n; i++)
 		(void)fprintf(out, s.p[i] == '\\' ? "\\e" : "%c", s.p[i]);
 }
 

@@ -228,7 +228,7 @@ void conf_where_item(const struct conf_where *where, const char *key, size_t ind
 		return;
 	(void)buf_addc(&label, ' ');
 	value_quote(str_from(name->text), &label);
-	if (buf_addc(&label, '\0') == 0)
+	if (buf_addc(&label, '\0') == 0 && buf_str(&label).p)
 		path_add(ret, buf_str(&label).p, "");
 }
 
@@ -264,6 +264,7 @@ static int item_check(struct reader *r, const struct conf_where *item)
 	static const struct conf_key plain = { .type = CONF_STRING };
 
 	words_init(&is);
+	assert(item->node);
 	if (item->node->kind == NODE_MAP)
 		return 0;
 	found(&plain, item->node, &is);

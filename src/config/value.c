@@ -348,10 +348,10 @@ void value_quote(struct str text, struct buf *out)
 	value_mask(text, &shown);
 	s = buf_str(&shown);
 	n = s.n > QUOTED_MAX ? QUOTED_MAX : s.n;
-	while (n < s.n && n && ((unsigned char)s.p[n] & 0xc0) == 0x80)
+	while (s.p && n < s.n && n && ((unsigned char)s.p[n] & 0xc0) == 0x80)
 		n--;
 	(void)buf_addc(out, '"');
-	for (size_t i = 0; i < n; i++)
+	for (size_t i = 0; s.p && i < n; i++)
 		(void)buf_addc(out, (unsigned char)s.p[i] < ' ' || s.p[i] == 127 ? ' ' : s.p[i]);
 	(void)buf_addf(out, "%s\"", n < s.n ? "..." : "");
 }

@@ -129,7 +129,7 @@ static void on_flush(void *arg)
 
 	if (!j->failed) {
 		timer_stop(&j->trim_timer);
-		streams_put_marks(j);
+		jstreams_put_marks(j);
 		segments_sweep(j);
 		submit(j);
 		task_cancel(&j->flush); /* which the marks asked for again */
@@ -211,12 +211,12 @@ static int append(struct journal *j, struct jstream *js, struct record *r, const
 	if (rc == 0)
 		rc = index_reserve(&js->index);
 	if (rc == 0)
-		rc = stream_reserve(j, js, size, true);
+		rc = jstream_reserve(j, js, size, true);
 	if (rc < 0)
 		return rc;
 	offset = j->current->end;
 	rc = journal_put_record(j, j->current, r, parts, n);
-	return rc < 0 ? rc : stream_push(j, js, j->current, offset, r);
+	return rc < 0 ? rc : jstream_push(j, js, j->current, offset, r);
 }
 
 int journal_append(struct journal *j, struct jstream *js, uint64_t seq, const struct str *parts,
@@ -423,7 +423,7 @@ static struct journal *create(const struct journal_inject *in)
 	list_init(&j->reads);
 	task_init(&j->flush, j->loop, on_flush, j);
 	timer_init(&j->trim_timer, j->loop, on_trim_timer, j);
-	timer_init(&j->age_timer, j->loop, streams_check_age, j);
+	timer_init(&j->age_timer, j->loop, jstreams_check_age, j);
 	return j;
 }
 
@@ -432,7 +432,7 @@ static struct journal *destroy(struct journal *j)
 	reads_abandon(j);
 	task_cancel(&j->flush);
 	map_for_each (it, &j->streams)
-		stream_forget(j, container_of(it, struct jstream, name_node));
+		jstream_forget(j, container_of(it, struct jstream, name_node));
 	task_cancel(&j->flush);
 	timer_stop(&j->trim_timer);
 	timer_stop(&j->age_timer);

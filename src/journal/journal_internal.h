@@ -125,20 +125,20 @@ void segments_remove(struct journal *j);
 void segment_removed(struct journal *j, struct file *f);
 
 /* stream.c */
-struct jstream *stream_create(struct journal *j, uint64_t id);
-int stream_set_name(struct journal *j, struct jstream *js, struct str name);
-struct jstream *stream_unref(struct jstream *js);
+struct jstream *jstream_create(struct journal *j, uint64_t id);
+int jstream_set_name(struct journal *j, struct jstream *js, struct str name);
+struct jstream *jstream_unref(struct jstream *js);
 /* Takes it out of the journal and gives up the journal's reference. */
-void stream_forget(struct journal *j, struct jstream *js);
-void stream_set_named(struct jstream *js, struct segment *s);
+void jstream_forget(struct journal *j, struct jstream *js);
+void jstream_set_named(struct jstream *js, struct segment *s);
 /* Room for a record of that stream in the current segment, and its name before it. */
-int stream_reserve(struct journal *j, struct jstream *js, size_t size, bool data);
-int stream_push(struct journal *j, struct jstream *js, struct segment *s, size_t offset,
-		const struct record *r);
-void stream_cut(struct journal *j, struct jstream *js, uint64_t seq);
-int stream_put_drop(struct journal *j, uint64_t id, uint64_t since);
-void streams_put_marks(struct journal *j);
-void streams_check_age(void *journal);
+int jstream_reserve(struct journal *j, struct jstream *js, size_t size, bool data);
+int jstream_push(struct journal *j, struct jstream *js, struct segment *s, size_t offset,
+		 const struct record *r);
+void jstream_cut(struct journal *j, struct jstream *js, uint64_t seq);
+int jstream_put_drop(struct journal *j, uint64_t id, uint64_t since);
+void jstreams_put_marks(struct journal *j);
+void jstreams_check_age(void *journal);
 
 /* read.c: reads on their way are forgotten. */
 void reads_abandon(struct journal *j);

@@ -42,7 +42,7 @@ static struct read *read_free(struct read *rd)
 	list_del(&rd->link);
 	for (size_t i = 0; i < rd->n_items; i++)
 		(void)file_unref(rd->items[i].file);
-	(void)stream_unref(rd->js);
+	(void)jstream_unref(rd->js);
 	free(rd->buffer);
 	free(rd->records);
 	free(rd);
@@ -120,7 +120,7 @@ static void forget_bad(struct read *rd)
 		*entry = (struct index_entry){ 0 };
 	}
 	if (!js->dropped)
-		stream_cut(j, js, js->first);
+		jstream_cut(j, js, js->first);
 }
 
 static void on_done(void *arg)

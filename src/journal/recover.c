@@ -51,7 +51,7 @@ static void report(struct recovery *rv, uint64_t number, size_t offset, size_t n
 		 what, "skipped");
 }
 
-static struct jstream *stream_by_id(struct recovery *rv, uint64_t id, bool make)
+static struct jstream *jstream_by_id(struct recovery *rv, uint64_t id, bool make)
 {
 	struct map_node *node = map_find(&rv->ids, str_make((char *)&id, sizeof(id)));
 	struct jstream *js;
@@ -60,10 +60,10 @@ static struct jstream *stream_by_id(struct recovery *rv, uint64_t id, bool make)
 		return container_of(node, struct jstream, id_node);
 	if (!make)
 		return NULL;
-	js = stream_create(rv->j, id);
+	js = jstream_create(rv->j, id);
 	if (!js || map_add(&rv->ids, &js->id_node, str_make((char *)&js->id, sizeof(id))) < 0) {
 		rv->rc = -ENOMEM;
-		return stream_unref(js);
+		return jstream_unref(js);
 	}
 	if (id >= rv->j->next_stream)
 		rv->j->next_stream = id + 1;
@@ -71,17 +71,17 @@ static struct jstream *stream_by_id(struct recovery *rv, uint64_t id, bool make)
 	return js;
 }
 
-static void stream_lose(struct recovery *rv, struct jstream *js)
+static void jstream_lose(struct recovery *rv, struct jstream *js)
 {
 	map_del(&rv->ids, &js->id_node);
-	stream_forget(rv->j, js);
+	jstream_forget(rv->j, js);
 }
 
 /* Makes seq the next one: places for what is lost before it, or a new beginning. */
-static void stream_skip_to(struct recovery *rv, struct jstream *js, uint64_t seq)
+static void jstream_skip_to(struct recovery *rv, struct jstream *js, uint64_t seq)
 {
 	if (js->index.count && seq - js->next > GAP_MAX)
-		stream_cut(rv->j, js, js->next);
+		jstream_cut(rv->j, js, js->next);
 	if (js->index.count == 0) {
 		js->first = js->next = seq;
 		return;
@@ -98,7 +98,7 @@ static void stream_skip_to(struct recovery *rv, struct jstream *js, uint64_t seq
 
 static void apply_data(struct recovery *rv, size_t offset, const struct record *r)
 {
-	struct jstream *js = stream_by_id(rv, r->stream, true);
+	struct jstream *js = jstream_by_id(rv, r->stream, true);
 
 	if (!js)
 		return;
@@ -108,14 +108,14 @@ static void apply_data(struct recovery *rv, size_t offset, const struct record *
 		return;
 	}
 	if (r->seq > js->next)
-		stream_skip_to(rv, js, r->seq);
+		jstream_skip_to(rv, js, r->seq);
 	if (rv->rc == 0)
-		rv->rc = stream_push(rv->j, js, rv->s, offset, r);
+		rv->rc = jstream_push(rv->j, js, rv->s, offset, r);
 	rv->j->stats.recovered++;
 }
 
 /* Two streams with one name: the newer was made after the older's drop. The survivor, or NULL. */
-static struct jstream *stream_take_name(struct recovery *rv, struct jstream *js, struct str name)
+static struct jstream *jstream_take_name(struct recovery *rv, struct jstream *js, struct str name)
 {
 	struct map_node *node = map_find(&rv->j->streams, name);
 	struct jstream *other = node ? container_of(node, struct jstream, name_node) : NULL;
@@ -130,11 +130,11 @@ static struct jstream *stream_take_name(struct recovery *rv, struct jstream *js,
 		}
 		rv->ghosts = ghosts;
 		rv->ghosts[rv->n_ghosts++] = (struct tomb){ older->id, older->since };
-		stream_lose(rv, older);
+		jstream_lose(rv, older);
 		if (older == js)
 			return NULL;
 	}
-	rv->rc = stream_set_name(rv->j, js, name);
+	rv->rc = jstream_set_name(rv->j, js, name);
 	return rv->rc < 0 ? NULL : js;
 }
 
@@ -148,27 +148,27 @@ static void apply_mark(struct recovery *rv, size_t offset, const struct record *
 		report(rv, rv->s->number, offset, record_size(r->body.n), "malformed mark");
 		return;
 	}
-	js = stream_by_id(rv, r->stream, true);
+	js = jstream_by_id(rv, r->stream, true);
 	if (js && r->type == RECORD_NAME && !js->name)
-		js = stream_take_name(rv, js, name);
+		js = jstream_take_name(rv, js, name);
 	if (!js)
 		return;
 	js->mention = rv->s->number;
 	if (r->type == RECORD_NAME && js->named != rv->s)
-		stream_set_named(js, rv->s);
-	stream_cut(rv->j, js, r->seq);
+		jstream_set_named(js, rv->s);
+	jstream_cut(rv->j, js, r->seq);
 	if (next > js->next)
-		stream_skip_to(rv, js, next);
+		jstream_skip_to(rv, js, next);
 }
 
 static void apply_drop(struct recovery *rv, const struct record *r)
 {
-	struct jstream *js = stream_by_id(rv, r->stream, false);
+	struct jstream *js = jstream_by_id(rv, r->stream, false);
 
 	if (!js)
 		return;
 	rv->rc = segment_bury(rv->s, (struct tomb){ js->id, js->since });
-	stream_lose(rv, js);
+	jstream_lose(rv, js);
 }
 
 static void on_segment_record(void *arg, size_t offset, const struct record *r)
@@ -450,7 +450,7 @@ static void lose_nameless(struct recovery *rv)
 		log_warn(rv->j->log, "journal damaged",
 			 "dir=%s stream=%" PRIu64 " records=%u what=%s then=%s", rv->j->dir, js->id,
 			 js->index.count, "its name is lost", "skipped");
-		stream_lose(rv, js);
+		jstream_lose(rv, js);
 	}
 }
 
@@ -500,14 +500,14 @@ static int repair(struct recovery *rv)
 	int rc = 0;
 
 	for (size_t i = 0; i < rv->n_ghosts && rc == 0; i++)
-		rc = stream_put_drop(j, rv->ghosts[i].stream, rv->ghosts[i].since);
+		rc = jstream_put_drop(j, rv->ghosts[i].stream, rv->ghosts[i].since);
 	map_for_each (it, &j->streams) {
 		struct jstream *js = container_of(it, struct jstream, name_node);
 
 		if (rc < 0 || js->mention <= js->named->number)
 			continue;
-		stream_set_named(js, NULL);
-		rc = stream_reserve(j, js, 0, false);
+		jstream_set_named(js, NULL);
+		rc = jstream_reserve(j, js, 0, false);
 	}
 	return rc;
 }

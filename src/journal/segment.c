@@ -67,7 +67,7 @@ struct segment *segment_destroy(struct journal *j, struct segment *s)
 	if (!s)
 		return NULL;
 	while (!list_empty(&s->streams))
-		stream_set_named(container_of(s->streams.next, struct jstream, named_link), NULL);
+		jstream_set_named(container_of(s->streams.next, struct jstream, named_link), NULL);
 	j->slots[s->slot] = NULL;
 	j->disk_bytes -= s->size;
 	j->stats.segments--;
@@ -133,13 +133,13 @@ static int segment_retire(struct journal *j, struct segment *s)
 	int rc = 0;
 
 	while (rc == 0 && !list_empty(&s->streams))
-		rc = stream_reserve(j, container_of(s->streams.next, struct jstream, named_link), 0,
-				    false);
+		rc = jstream_reserve(j, container_of(s->streams.next, struct jstream, named_link),
+				     0, false);
 	while (rc == 0 && s->n_tombs) {
 		struct tomb tomb = s->tombs[s->n_tombs - 1];
 
 		if (segment_between(j, tomb.since, s->number))
-			rc = stream_put_drop(j, tomb.stream, tomb.since);
+			rc = jstream_put_drop(j, tomb.stream, tomb.since);
 		if (rc == 0)
 			s->n_tombs--;
 	}

@@ -23,7 +23,7 @@ enum {
 	AGE_RECORDS = 4096, /* records dropped from one stream in one turn */
 };
 
-struct jstream *stream_create(struct journal *j, uint64_t id)
+struct jstream *jstream_create(struct journal *j, uint64_t id)
 {
 	struct jstream *js = calloc(1, sizeof(*js));
 
@@ -39,7 +39,7 @@ struct jstream *stream_create(struct journal *j, uint64_t id)
 	return js;
 }
 
-int stream_set_name(struct journal *j, struct jstream *js, struct str name)
+int jstream_set_name(struct journal *j, struct jstream *js, struct str name)
 {
 	js->name = str_dup(name);
 	js->name_n = name.n;
@@ -52,7 +52,7 @@ int stream_set_name(struct journal *j, struct jstream *js, struct str name)
 	return -ENOMEM;
 }
 
-struct jstream *stream_unref(struct jstream *js)
+struct jstream *jstream_unref(struct jstream *js)
 {
 	if (js && --js->refs == 0) {
 		index_fini(&js->index);
@@ -62,10 +62,10 @@ struct jstream *stream_unref(struct jstream *js)
 	return NULL;
 }
 
-void stream_forget(struct journal *j, struct jstream *js)
+void jstream_forget(struct journal *j, struct jstream *js)
 {
-	stream_cut(j, js, js->next);
-	stream_set_named(js, NULL);
+	jstream_cut(j, js, js->next);
+	jstream_set_named(js, NULL);
 	list_del(&js->trim_link);
 	jstream_set_max_age(js, 0);
 	if (js->name) {
@@ -73,7 +73,7 @@ void stream_forget(struct journal *j, struct jstream *js)
 		j->stats.streams--;
 	}
 	js->dropped = true;
-	(void)stream_unref(js);
+	(void)jstream_unref(js);
 }
 
 struct jstream *journal_stream(struct journal *j, struct str name)
@@ -85,9 +85,9 @@ struct jstream *journal_stream(struct journal *j, struct str name)
 		return container_of(node, struct jstream, name_node);
 	if (!name.n || name.n > NAME_MAX_BYTES || j->stats.streams >= STREAMS_MAX)
 		return NULL;
-	js = stream_create(j, j->next_stream);
-	if (!js || stream_set_name(j, js, name) < 0)
-		return stream_unref(js);
+	js = jstream_create(j, j->next_stream);
+	if (!js || jstream_set_name(j, js, name) < 0)
+		return jstream_unref(js);
 	j->next_stream++;
 	return js;
 }
@@ -122,7 +122,7 @@ static size_t names_size(const struct jstream *js)
 	return NAME_COPIES * record_size(8 + js->name_n);
 }
 
-void stream_set_named(struct jstream *js, struct segment *s)
+void jstream_set_named(struct jstream *js, struct segment *s)
 {
 	if (js->named)
 		js->named->name_bytes -= names_size(js);
@@ -151,7 +151,7 @@ static int put_mark(struct journal *j, const struct jstream *js, enum record_typ
 	return journal_put_record(j, j->current, &r, parts, n);
 }
 
-int stream_reserve(struct journal *j, struct jstream *js, size_t size, bool data)
+int jstream_reserve(struct journal *j, struct jstream *js, size_t size, bool data)
 {
 	size_t names = names_size(js);
 	bool named = js->named && js->named == j->current;
@@ -162,12 +162,12 @@ int stream_reserve(struct journal *j, struct jstream *js, size_t size, bool data
 	for (int i = 0; i < NAME_COPIES && rc == 0; i++)
 		rc = put_mark(j, js, RECORD_NAME);
 	if (rc == 0)
-		stream_set_named(js, j->current);
+		jstream_set_named(js, j->current);
 	return rc;
 }
 
-int stream_push(struct journal *j, struct jstream *js, struct segment *s, size_t offset,
-		const struct record *r)
+int jstream_push(struct journal *j, struct jstream *js, struct segment *s, size_t offset,
+		 const struct record *r)
 {
 	int rc = index_reserve(&js->index);
 
@@ -182,7 +182,7 @@ int stream_push(struct journal *j, struct jstream *js, struct segment *s, size_t
 	return 0;
 }
 
-static void stream_pop(struct journal *j, struct jstream *js)
+static void jstream_pop(struct journal *j, struct jstream *js)
 {
 	struct index_entry entry = index_pop(&js->index);
 
@@ -196,10 +196,10 @@ static void stream_pop(struct journal *j, struct jstream *js)
 	}
 }
 
-void stream_cut(struct journal *j, struct jstream *js, uint64_t seq)
+void jstream_cut(struct journal *j, struct jstream *js, uint64_t seq)
 {
 	while (js->index.count && (js->first < seq || index_missing(index_at(&js->index, 0))))
-		stream_pop(j, js);
+		jstream_pop(j, js);
 	if (js->index.count == 0)
 		js->first = js->next;
 }
@@ -215,12 +215,12 @@ static void mark_later(struct journal *j, struct jstream *js)
 		task_defer(&j->flush);
 }
 
-void streams_put_marks(struct journal *j)
+void jstreams_put_marks(struct journal *j)
 {
 	while (!list_empty(&j->trimmed)) {
 		struct jstream *js = container_of(j->trimmed.next, struct jstream, trim_link);
 		struct segment *before = js->named;
-		int rc = stream_reserve(j, js, record_size(8), false);
+		int rc = jstream_reserve(j, js, record_size(8), false);
 
 		/* A name is a mark too. */
 		if (rc == 0 && js->named == before)
@@ -239,12 +239,12 @@ int jstream_trim(struct journal *j, struct jstream *js, uint64_t seq)
 		return -EINVAL;
 	if (seq <= js->first)
 		return 0;
-	stream_cut(j, js, seq);
+	jstream_cut(j, js, seq);
 	mark_later(j, js);
 	return 0;
 }
 
-int stream_put_drop(struct journal *j, uint64_t id, uint64_t since)
+int jstream_put_drop(struct journal *j, uint64_t id, uint64_t since)
 {
 	struct record r = { .type = RECORD_DROP, .stream = id, .wall_ms = j->wall_ms(j->wall_arg) };
 	int rc = segment_room(j, record_size(0), record_size(0), false);
@@ -264,9 +264,9 @@ int jstream_drop(struct journal *j, struct jstream *js)
 	int rc = j->failed ? -EIO : 0;
 
 	if (rc == 0 && js->named)
-		rc = stream_put_drop(j, js->id, js->since);
+		rc = jstream_put_drop(j, js->id, js->since);
 	if (rc == 0)
-		stream_forget(j, js);
+		jstream_forget(j, js);
 	return rc;
 }
 
@@ -292,7 +292,7 @@ void jstream_on_expired(struct jstream *js, void (*fn)(void *arg, uint64_t first
 }
 
 /* True: there is more to do. The stream may be gone afterwards. */
-static bool stream_expire(struct journal *j, struct jstream *js, uint64_t now_ms)
+static bool jstream_expire(struct journal *j, struct jstream *js, uint64_t now_ms)
 {
 	uint64_t before = js->first, keep_s;
 	unsigned n = 0;
@@ -302,8 +302,8 @@ static bool stream_expire(struct journal *j, struct jstream *js, uint64_t now_ms
 		return false;
 	keep_s = (now_ms - js->max_age_ms) / 1000;
 	while (js->index.count && index_at(&js->index, 0)->wall_s < keep_s && n++ < AGE_RECORDS)
-		stream_pop(j, js);
-	stream_cut(j, js, js->first);
+		jstream_pop(j, js);
+	jstream_cut(j, js, js->first);
 	more = n > AGE_RECORDS;
 	if (js->first == before)
 		return more;
@@ -313,7 +313,7 @@ static bool stream_expire(struct journal *j, struct jstream *js, uint64_t now_ms
 	return more;
 }
 
-void streams_check_age(void *arg)
+void jstreams_check_age(void *arg)
 {
 	struct journal *j = arg;
 	uint64_t now_ms = j->wall_ms(j->wall_arg);
@@ -326,7 +326,7 @@ void streams_check_age(void *arg)
 
 		list_del(link);
 		list_add_tail(&j->aged, link);
-		more |= stream_expire(j, container_of(link, struct jstream, aged_link), now_ms);
+		more |= jstream_expire(j, container_of(link, struct jstream, aged_link), now_ms);
 	}
 	j->aged_done = more ? 0 : j->aged_done + n;
 	if (j->aged_done < j->n_aged) {

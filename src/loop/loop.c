@@ -150,8 +150,6 @@ static int start_handles(struct loop *loop)
 	(void)uv_timer_init(&loop->uv, &loop->alarm);
 	(void)uv_idle_init(&loop->uv, &loop->idle);
 	loop->alarm.data = loop->idle.data = loop->wake.data = loop;
-	/* They serve others and must not keep a loop alive that has nothing else. */
-	uv_unref((uv_handle_t *)&loop->wake);
 	return 0;
 }
 
@@ -205,6 +203,8 @@ static void free_watch(uv_handle_t *handle)
 
 struct loop *loop_destroy(struct loop *loop)
 {
+	int rc;
+
 	if (!loop)
 		return NULL;
 	on_wake(&loop->wake);
@@ -218,7 +218,8 @@ struct loop *loop_destroy(struct loop *loop)
 	uv_close((uv_handle_t *)&loop->idle, NULL);
 	uv_close((uv_handle_t *)&loop->wake, NULL);
 	(void)uv_run(&loop->uv, UV_RUN_DEFAULT);
-	assert(uv_loop_close(&loop->uv) == 0);
+	rc = uv_loop_close(&loop->uv);
+	assert(rc == 0); /* else somebody left a handle open */
 	uv_mutex_destroy(&loop->mutex);
 	heap_fini(&loop->timers);
 	free(loop);
@@ -227,9 +228,7 @@ struct loop *loop_destroy(struct loop *loop)
 
 void loop_run(struct loop *loop)
 {
-	uv_ref((uv_handle_t *)&loop->wake);
 	(void)uv_run(&loop->uv, UV_RUN_DEFAULT);
-	uv_unref((uv_handle_t *)&loop->wake);
 }
 
 void loop_stop(struct loop *loop)

@@ -220,8 +220,12 @@ static void on_conn_data(void *arg, struct str data)
 	if (!ws->deadline_ms)
 		ws->last_chance = false;
 	open_now(ws);
-	if (!ws->destroyed && ws->stale)
+	if (!ws->destroyed && ws->stale) {
+		/* The timer waits for death and must look for staleness again. */
+		ws->stale = false;
+		ws_watch(ws);
 		set_stale(ws, false);
+	}
 	if (!ws->destroyed && !timer_running(&ws->watch))
 		ws_watch(ws);
 	if (!ws->destroyed && ws->hello)

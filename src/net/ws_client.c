@@ -11,7 +11,7 @@
 #include "base/rand.h"
 #include "codec/http.h"
 #include "codec/websocket.h"
-#include "net/url.h"
+#include "net/endpoint.h"
 #include "net/ws_internal.h"
 
 enum { HEAD_MAX = 16384, REQUEST_MAX = 8192 };
@@ -113,7 +113,7 @@ void ws_hello_data(struct ws *ws, struct str data)
 	}
 }
 
-static int write_request(struct ws_hello *h, const struct url *u, const struct ws_options *o,
+static int write_request(struct ws_hello *h, const struct endpoint *u, const struct ws_options *o,
 			 struct buf *b)
 {
 	unsigned char nonce[WEBSOCKET_NONCE];
@@ -137,7 +137,7 @@ static int write_request(struct ws_hello *h, const struct url *u, const struct w
 	return rc < 0 ? rc : http_write_end(b);
 }
 
-static int hello_create(struct ws *ws, const struct url *u, const struct ws_options *o,
+static int hello_create(struct ws *ws, const struct endpoint *u, const struct ws_options *o,
 			struct buf *request)
 {
 	struct http_limits limits = { HEAD_MAX, HEAD_MAX };
@@ -152,7 +152,7 @@ static int hello_create(struct ws *ws, const struct url *u, const struct ws_opti
 }
 
 /* Dials and leaves the request with the connection. */
-static int start(struct ws *ws, const struct url *u, struct str request, struct err *e)
+static int start(struct ws *ws, const struct endpoint *u, struct str request, struct err *e)
 {
 	struct conn_options options = {
 		.write_max = ws->options.write_max + WS_WRITE_SPARE,
@@ -174,8 +174,8 @@ int ws_connect(struct loop *loop, struct str url, const struct ws_options *optio
 {
 	auto_buf struct buf request = { 0 };
 	struct ws *ws = NULL;
-	struct url u;
-	int rc = url_parse(url, STR("ws"), STR("http"), false, &u, e);
+	struct endpoint u;
+	int rc = endpoint_parse(url, STR("ws"), STR("http"), false, &u, e);
 
 	if (rc < 0)
 		return rc;

@@ -55,28 +55,27 @@ int ws_accept(struct loop *loop, struct http_request *request, const struct ws_o
 	      const struct ws_events *events, void *arg, struct ws **ret)
 {
 	char accept[WEBSOCKET_ACCEPT_SIZE];
-	struct http_header headers[4] = {
-		{ STR("Upgrade"), STR("websocket") },
-		{ STR("Connection"), STR("Upgrade") },
-	};
-	size_t n = 3;
-	struct str offered, rest;
-	struct ws *ws;
+	struct http_header headers[3] = { { STR("Upgrade"), STR("websocket") } };
+	size_t n = 2;
+	struct str offered = { 0 }, rest;
+	struct ws *ws = NULL;
 	int rc = check(request, &offered, accept);
 
 	if (rc == 0)
 		rc = ws_create(loop, true, options, events, arg, &ws);
-	if (rc < 0)
+	if (rc != 0)
 		return refuse(request, rc);
-	headers[2] = (struct http_header){ STR("Sec-WebSocket-Accept"), str_from(accept) };
+	headers[1] = (struct http_header){ STR("Sec-WebSocket-Accept"), str_from(accept) };
 	if (options && options->protocol.n && http_has_token(offered, options->protocol))
 		headers[n++] =
 			(struct http_header){ STR("Sec-WebSocket-Protocol"), options->protocol };
 	rc = http_upgrade(request, headers, n, &ws->conn, &rest);
-	if (rc == 0) {
-		conn_set_events(ws->conn, &ws_conn_events, ws);
-		rc = buf_add(&ws->rest, rest);
+	if (rc < 0) {
+		(void)ws_destroy(ws);
+		return rc == -EPIPE ? rc : refuse(request, rc);
 	}
+	conn_set_events(ws->conn, &ws_conn_events, ws);
+	rc = buf_add(&ws->rest, rest);
 	if (rc < 0) {
 		(void)ws_destroy(ws);
 		return rc;

@@ -279,10 +279,16 @@ static void refused(struct session *s, int code)
 			  "Asterisk answers %d at %s: it is still starting, or "
 			  "overloaded; retrying",
 			  code, conf->url);
-	} else {
+	} else if (code >= 200) {
 		set_fault(s, PORT_FAILED,
 			  "what answers at %s is not ARI (status %d): is the url right? Retrying",
 			  conf->url, code);
+	} else {
+		set_fault(
+			s, PORT_FAILED,
+			"what answers at %s speaks neither HTTP nor WebSocket as ARI does: is the "
+			"url right? Retrying",
+			conf->url);
 	}
 	wait_then_dial(s, slow ? RETRY_FAILED_MS : retry_delay(s, before));
 }

@@ -7,6 +7,7 @@
 #               so that all clones share one)
 #   INSTANCE    directory of one running Asterisk (default: $VOXBUS_LAB/run<version>). Keep it short:
 #               the control socket lies in it and a Unix socket's path has at most 107 bytes.
+#   ASTERISK    `system`: the Asterisk that is installed on this machine instead of an unpacked one
 #   PORTBASE    +88 is HTTP and ARI (TCP), +60 SIP (UDP), +200..+399 RTP (UDP), all on 127.0.0.1
 
 LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -21,6 +22,7 @@ case $VERSION in
 *) die "Asterisk $VERSION: the lab knows 22 and 16" ;;
 esac
 AST_ROOT=$LAB/asterisk$VERSION
+[ "${ASTERISK:-}" = system ] && AST_ROOT=
 INSTANCE=${INSTANCE:-$LAB/run$VERSION}
 PID_FILE=$INSTANCE/asterisk.pid
 HTTP_PORT=$((PORTBASE + 88))

@@ -13,7 +13,7 @@ set -euo pipefail
 ARI=http://127.0.0.1:$HTTP_PORT/ari
 
 render() {
-	local modules file line module
+	local modules file line module program
 	modules=$(modules_of "$AST_ROOT")
 	mkdir -p "$INSTANCE"/{etc,run,log/cdr-csv,spool/recording,spool/monitor,spool/tmp,db,keys}
 	for file in "$LAB_DIR"/conf/*.conf; do
@@ -30,17 +30,15 @@ render() {
 		fi
 	done <"$LAB_DIR/conf/modules.conf" >"$INSTANCE/etc/modules.conf"
 	# The program by its short name, also for a look inside: $INSTANCE/asterisk -rx 'core show channels'
-	cat >"$INSTANCE/asterisk" <<-END
-		#!/bin/sh
-		exec "$AST_ROOT/ld.so" --library-path "$(library_path "$AST_ROOT")" \
-			"$AST_ROOT/usr/sbin/asterisk" -C "$INSTANCE/etc/asterisk.conf" "\$@"
-	END
+	program=("$AST_ROOT/ld.so" --library-path "$(library_path "$AST_ROOT")" "$AST_ROOT/usr/sbin/asterisk")
+	[ -n "$AST_ROOT" ] || program=("$(command -v asterisk)")
+	printf '#!/bin/sh\nexec %s -C %q "$@"\n' "${program[*]@Q}" "$INSTANCE/etc/asterisk.conf" >"$INSTANCE/asterisk"
 	chmod +x "$INSTANCE/asterisk"
 }
 
 main() {
 	local pid i
-	[ -e "$AST_ROOT/.done" ] || die "there is no Asterisk $VERSION yet: run setup.sh $VERSION"
+	[ -z "$AST_ROOT" ] || [ -e "$AST_ROOT/.done" ] || die "there is no Asterisk $VERSION yet: run setup.sh $VERSION"
 	mkdir -p "$INSTANCE"
 	INSTANCE=$(cd "$INSTANCE" && pwd)
 	((${#INSTANCE} <= 90)) || die "$INSTANCE is too long a path for Asterisk's control socket"

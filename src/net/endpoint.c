@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /* Taking URLs apart (RFC 3986), as strictly as a configuration deserves. */
-#include "net/url.h"
+#include "net/endpoint.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -22,7 +22,7 @@ static struct str behind_scheme(struct str s, struct str scheme)
 	return str_make(NULL, 0);
 }
 
-static int parse_authority(struct str s, struct str authority, struct url *u, struct err *e)
+static int parse_authority(struct str s, struct str authority, struct endpoint *u, struct err *e)
 {
 	struct address a;
 	struct str tail = authority;
@@ -45,14 +45,14 @@ static int parse_authority(struct str s, struct str authority, struct url *u, st
 	return rc < 0 ? err_prefix(e, rc, "%.*s", STR_ARG(s)) : 0;
 }
 
-int url_parse(struct str s, struct str scheme, struct str alias, bool is_unix, struct url *ret,
-	      struct err *e)
+int endpoint_parse(struct str s, struct str scheme, struct str alias, bool is_unix,
+		   struct endpoint *ret, struct err *e)
 {
 	struct address a;
 	struct str rest = behind_scheme(s, scheme);
 	size_t end;
 
-	*ret = (struct url){ 0 };
+	*ret = (struct endpoint){ 0 };
 	if (is_unix && str_starts(s, STR("unix:"))) {
 		int rc = address_parse(s, &a, e);
 

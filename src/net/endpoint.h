@@ -1,16 +1,16 @@
 /* SPDX-License-Identifier: MIT */
 /* The few URLs that a configuration holds: where to dial, what to ask for there. */
-#ifndef VOXBUS_NET_URL_H
-#define VOXBUS_NET_URL_H
+#ifndef VOXBUS_NET_ENDPOINT_H
+#define VOXBUS_NET_ENDPOINT_H
 
 #include "base/err.h"
 #include "base/str.h"
 #include "net/address.h"
 
-struct url {
+struct endpoint {
 	char address[ADDRESS_HOST_SIZE + 8]; /* for conn_connect: the port is always there */
 	char host[ADDRESS_HOST_SIZE + 8];    /* for the Host header: as it was given */
-	struct str target;                   /* "/path?query", at least "/"; lies in the url */
+	struct str target; /* "/path?query", at least "/"; lies in the URL's bytes */
 };
 
 /*
@@ -18,7 +18,7 @@ struct url {
  * is_unix, "unix:/path". 0, or -EINVAL with a sentence: another scheme, TLS, a user in it, a
  * fragment, bytes that no URL has.
  */
-int url_parse(struct str s, struct str scheme, struct str alias, bool is_unix, struct url *ret,
-	      struct err *e);
+int endpoint_parse(struct str s, struct str scheme, struct str alias, bool is_unix,
+		   struct endpoint *ret, struct err *e);
 
 #endif
