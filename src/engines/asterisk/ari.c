@@ -29,7 +29,7 @@ static int severity(enum port_state state)
 	return by_state[state];
 }
 
-void engine_update(struct engine *engine)
+void ari_engine_update(struct ari_engine *engine)
 {
 	enum port_state worst = PORT_UP;
 	char reason[ARI_REASON_MAX] = "";
@@ -37,9 +37,9 @@ void engine_update(struct engine *engine)
 	if (!engine->started || engine->stopped)
 		return;
 	list_for_each (it, &engine->sessions) {
-		const struct session *s = container_of(it, struct session, link);
+		const struct ari_session *s = container_of(it, struct ari_session, link);
 		const char *why;
-		enum port_state state = session_state(s, &why);
+		enum port_state state = ari_session_state(s, &why);
 
 		if (severity(state) <= severity(worst))
 			continue;
@@ -56,10 +56,10 @@ void engine_update(struct engine *engine)
 	port_set_state(engine->port, worst, reason);
 }
 
-struct session *engine_session(struct engine *engine, struct str application)
+struct ari_session *ari_engine_session(struct ari_engine *engine, struct str application)
 {
 	list_for_each (it, &engine->sessions) {
-		struct session *s = container_of(it, struct session, link);
+		struct ari_session *s = container_of(it, struct ari_session, link);
 
 		if (str_eq(s->application, application))
 			return s;
@@ -67,9 +67,9 @@ struct session *engine_session(struct engine *engine, struct str application)
 	return NULL;
 }
 
-int engine_get(struct engine *engine, struct str target,
-	       void (*done)(void *arg, int rc, const struct http_response *response), void *arg,
-	       struct http_call **ret)
+int ari_engine_get(struct ari_engine *engine, struct str target,
+		   void (*done)(void *arg, int rc, const struct http_response *response), void *arg,
+		   struct http_call **ret)
 {
 	struct http_header header = { STR("Authorization"), secret_str(&engine->authorization) };
 	struct http_call_init init = {
@@ -90,7 +90,7 @@ int engine_get(struct engine *engine, struct str target,
 }
 
 /* "Basic " and base64 of user:password (RFC 7617). */
-static int set_authorization(struct engine *engine)
+static int set_authorization(struct ari_engine *engine)
 {
 	struct str password = secret_str(&engine->conf->password);
 	struct buf plain, coded;
@@ -132,7 +132,7 @@ static struct str url_path(struct str url)
 
 static void on_writable(void *arg)
 {
-	struct engine *engine = arg;
+	struct ari_engine *engine = arg;
 
 	engine->full = false;
 	port_writable(engine->port);
@@ -140,12 +140,12 @@ static void on_writable(void *arg)
 
 static void on_closed(void *arg)
 {
-	struct engine *engine = arg;
+	struct ari_engine *engine = arg;
 
 	port_set_state(engine->port, PORT_CLOSED, "");
 }
 
-static int create_sessions(struct engine *engine, struct err *e)
+static int create_sessions(struct ari_engine *engine, struct err *e)
 {
 	const struct conf_strings *names = &engine->conf->applications;
 
@@ -153,8 +153,8 @@ static int create_sessions(struct engine *engine, struct err *e)
 		return err_set(e, -EINVAL, "engine \"%s\" serves no application",
 			       engine->conf->name);
 	for (size_t i = 0; i < names->count; i++) {
-		struct session *s;
-		int rc = session_create(engine, str_from(names->items[i]), &s);
+		struct ari_session *s;
+		int rc = ari_session_create(engine, str_from(names->items[i]), &s);
 
 		if (rc < 0)
 			return err_set(e, rc, "no memory");
@@ -165,16 +165,17 @@ static int create_sessions(struct engine *engine, struct err *e)
 
 static void ari_destroy(void *self)
 {
-	struct engine *engine = self;
+	struct ari_engine *engine = self;
 
 	if (!engine)
 		return;
-	commands_drop(engine);
+	ari_commands_drop(engine);
 	while (!list_empty(&engine->sessions)) {
-		struct session *s = container_of(engine->sessions.next, struct session, link);
+		struct ari_session *s =
+			container_of(engine->sessions.next, struct ari_session, link);
 
 		list_del(&s->link);
-		(void)session_destroy(s);
+		(void)ari_session_destroy(s);
 	}
 	task_cancel(&engine->writable);
 	task_cancel(&engine->closed);
@@ -187,7 +188,7 @@ static void ari_destroy(void *self)
 static int ari_create(struct port *port, const struct port_env *env, const void *conf, void **ret,
 		      struct err *e)
 {
-	struct engine *engine = calloc(1, sizeof(*engine));
+	struct ari_engine *engine = calloc(1, sizeof(*engine));
 	struct http_client_options options = { .idle_timeout_ms = REST_IDLE_MS };
 	int rc;
 
@@ -225,7 +226,7 @@ static int ari_create(struct port *port, const struct port_env *env, const void 
 static void ari_adopt(void *self, struct str application, const struct object_ref *objects,
 		      size_t n)
 {
-	struct session *s = engine_session(self, application);
+	struct ari_session *s = ari_engine_session(self, application);
 
 	for (size_t i = 0; s && i < n; i++) {
 		if (objects[i].kind == OBJECT_CHANNEL)
@@ -237,38 +238,38 @@ static void ari_adopt(void *self, struct str application, const struct object_re
 
 static int ari_start(void *self, struct err *e)
 {
-	struct engine *engine = self;
+	struct ari_engine *engine = self;
 
 	engine->started = true;
 	list_for_each (it, &engine->sessions)
-		session_start(container_of(it, struct session, link));
+		ari_session_start(container_of(it, struct ari_session, link));
 	return 0;
 }
 
 static int ari_send(void *self, struct msg *msg)
 {
-	return command_send(self, msg);
+	return ari_command_send(self, msg);
 }
 
 static void ari_stop(void *self)
 {
-	struct engine *engine = self;
+	struct ari_engine *engine = self;
 
 	engine->stopped = true;
 	list_for_each (it, &engine->sessions)
-		session_stop(container_of(it, struct session, link));
-	commands_drop(engine);
+		ari_session_stop(container_of(it, struct ari_session, link));
+	ari_commands_drop(engine);
 	task_cancel(&engine->writable);
 	task_defer(&engine->closed);
 }
 
 static size_t ari_stats(void *self, struct port_stat *ret, size_t n)
 {
-	const struct engine *engine = self;
+	const struct ari_engine *engine = self;
 	uint64_t waiting = 0, watched = 0;
 
 	list_for_each (it, &engine->sessions) {
-		const struct session *s = container_of(it, struct session, link);
+		const struct ari_session *s = container_of(it, struct ari_session, link);
 
 		waiting += s->backlog_n;
 		watched += s->tables.channels.map.count + s->tables.bridges.map.count;

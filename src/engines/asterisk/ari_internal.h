@@ -25,7 +25,7 @@ enum {
 	ARI_ENTITY_MAX = 64,
 };
 
-struct engine {
+struct ari_engine {
 	struct port *port;
 	struct loop *loop;
 	const struct log *log;
@@ -33,7 +33,7 @@ struct engine {
 	struct http_client *rest;
 	struct secret authorization; /* "Basic ..." */
 	struct str path;             /* of the url, without a slash at the end: "/ari" */
-	struct list sessions;        /* struct session.link */
+	struct list sessions;        /* struct ari_session.link */
 	struct list commands;        /* struct command.link */
 	struct buf target;           /* request lines are made here */
 	bool started, stopped, full;
@@ -56,16 +56,16 @@ struct engine {
  */
 enum phase { WAITING, DIALLING, SYNCING, DRAINING, UP, REPLACED, STOOD_DOWN };
 
-struct session {
-	struct list link; /* engine.sessions */
-	struct engine *engine;
+struct ari_session {
+	struct list link; /* ari_engine.sessions */
+	struct ari_engine *engine;
 	struct str application;
 	enum phase phase;
 	struct ws *ws;
 	struct timer timer; /* the next dial, poll, or what a callback may not do itself */
 	struct backoff backoff;
 	struct task drain;
-	struct resync *resync;
+	struct ari_resync *resync;
 	struct http_call *poll; /* while stood down */
 	struct buf backlog;     /* frames that wait, each behind its length */
 	size_t backlog_n;
@@ -80,35 +80,35 @@ struct session {
 
 /* ---- ari.c */
 /* Tells the port the worst of the sessions' states. */
-void engine_update(struct engine *engine);
-struct session *engine_session(struct engine *engine, struct str application);
+void ari_engine_update(struct ari_engine *engine);
+struct ari_session *ari_engine_session(struct ari_engine *engine, struct str application);
 /* A call of our own (not a command); target below the root. As http_client_call. */
-int engine_get(struct engine *engine, struct str target,
-	       void (*done)(void *arg, int rc, const struct http_response *response), void *arg,
-	       struct http_call **ret);
+int ari_engine_get(struct ari_engine *engine, struct str target,
+		   void (*done)(void *arg, int rc, const struct http_response *response), void *arg,
+		   struct http_call **ret);
 
 /* ---- ari_session.c */
-int session_create(struct engine *engine, struct str application, struct session **ret);
-struct session *session_destroy(struct session *session);
+int ari_session_create(struct ari_engine *engine, struct str application, struct ari_session **ret);
+struct ari_session *ari_session_destroy(struct ari_session *session);
 /* Dials in a later turn. */
-void session_start(struct session *session);
-void session_stop(struct session *session);
-enum port_state session_state(const struct session *session, const char **ret_reason);
+void ari_session_start(struct ari_session *session);
+void ari_session_stop(struct ari_session *session);
+enum port_state ari_session_state(const struct ari_session *session, const char **ret_reason);
 /* One frame goes to the core. */
-void session_deliver(struct session *session, struct str frame, unsigned flags);
+void ari_session_deliver(struct ari_session *session, struct str frame, unsigned flags);
 /* The resync is over: 0, or why the link must be made anew. */
-void session_synced(struct session *session, int rc);
+void ari_session_synced(struct ari_session *session, int rc);
 /* Calls fn with each frame that waits, oldest first. */
-void session_each_waiting(struct session *session, void (*fn)(void *arg, struct str frame),
-			  void *arg);
+void ari_session_each_waiting(struct ari_session *session, void (*fn)(void *arg, struct str frame),
+			      void *arg);
 
 /* ---- ari_resync.c */
-/* Asks Asterisk what there is; session_synced follows, in a later turn. 0 or -ENOMEM, -EAGAIN. */
-int resync_create(struct session *session, struct resync **ret);
-struct resync *resync_destroy(struct resync *resync);
+/* Asks Asterisk what there is; ari_session_synced follows, in a later turn. 0 or -ENOMEM, -EAGAIN. */
+int ari_resync_create(struct ari_session *session, struct ari_resync **ret);
+struct ari_resync *ari_resync_destroy(struct ari_resync *resync);
 
 /* ---- ari_rest.c */
-int command_send(struct engine *engine, struct msg *msg);
-void commands_drop(struct engine *engine);
+int ari_command_send(struct ari_engine *engine, struct msg *msg);
+void ari_commands_drop(struct ari_engine *engine);
 
 #endif

@@ -15,8 +15,8 @@
 #include "engines/asterisk/ari_routes.h"
 
 struct command {
-	struct list link; /* engine.commands */
-	struct engine *engine;
+	struct list link; /* ari_engine.commands */
+	struct ari_engine *engine;
 	struct msg *msg;
 	struct http_call *call;
 	struct ari_made bound; /* by port_bind */
@@ -37,7 +37,7 @@ static struct command *command_destroy(struct command *c)
 
 static struct ari_objects *table_of(struct command *c, enum object_kind kind)
 {
-	struct session *s = engine_session(c->engine, c->msg->application);
+	struct ari_session *s = ari_engine_session(c->engine, c->msg->application);
 
 	if (!s || (kind != OBJECT_CHANNEL && kind != OBJECT_BRIDGE))
 		return NULL;
@@ -86,7 +86,7 @@ static void bind_chosen(struct command *c)
 /* The one REPLY; the command is gone after it. */
 static void reply(struct command *c, int status, struct str content_type, struct str body)
 {
-	struct engine *engine = c->engine;
+	struct ari_engine *engine = c->engine;
 	struct ari_made made = { .n = 0 };
 	struct delivery d = {
 		.kind = MSG_REPLY,
@@ -173,7 +173,7 @@ static struct str content_type_of(const struct http_response *response)
 static void on_done(void *arg, int rc, const struct http_response *response)
 {
 	struct command *c = arg;
-	struct engine *engine = c->engine;
+	struct ari_engine *engine = c->engine;
 
 	c->call = NULL;
 	if (rc < 0)
@@ -196,7 +196,7 @@ static bool is_method(struct str s)
 /* 0; -EINVAL: *c->why says why it will never go; -EAGAIN: the queue is full. */
 static int command_request(struct command *c)
 {
-	struct engine *engine = c->engine;
+	struct ari_engine *engine = c->engine;
 	const struct msg *m = c->msg;
 	struct http_header headers[] = {
 		{ STR("Authorization"), secret_str(&engine->authorization) },
@@ -229,7 +229,7 @@ static int command_request(struct command *c)
 	return rc;
 }
 
-int command_send(struct engine *engine, struct msg *msg)
+int ari_command_send(struct ari_engine *engine, struct msg *msg)
 {
 	struct command *c = calloc(1, sizeof(*c));
 	int rc;
@@ -255,7 +255,7 @@ int command_send(struct engine *engine, struct msg *msg)
 	return rc;
 }
 
-void commands_drop(struct engine *engine)
+void ari_commands_drop(struct ari_engine *engine)
 {
 	while (!list_empty(&engine->commands))
 		(void)command_destroy(container_of(engine->commands.next, struct command, link));

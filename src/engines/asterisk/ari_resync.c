@@ -28,14 +28,14 @@
 enum { APPLICATION, CHANNELS, BRIDGES, QUESTIONS, EVENT_MAX = 65536 };
 
 struct question {
-	struct resync *resync;
+	struct ari_resync *resync;
 	struct http_call *call;
 	struct buf body;
 	bool good;
 };
 
-struct resync {
-	struct session *session;
+struct ari_resync {
+	struct ari_session *session;
 	struct question questions[QUESTIONS];
 	unsigned open;
 	/* channel_ids of the application: raw, sorted; or all_channels, or not known. */
@@ -54,7 +54,7 @@ static int by_bytes(const void *a, const void *b)
 }
 
 /* The same encoder wrote all three answers, so ids are compared as they stand in the JSON. */
-static int read_ids(struct resync *r)
+static int read_ids(struct ari_resync *r)
 {
 	struct json list =
 		json_get(json_peek(buf_str(&r->questions[APPLICATION].body)), STR("channel_ids"));
@@ -80,7 +80,7 @@ static int read_ids(struct resync *r)
 	return 0;
 }
 
-static bool in_ids(const struct resync *r, struct json id)
+static bool in_ids(const struct ari_resync *r, struct json id)
 {
 	return r->n_ids && bsearch(&id.raw, r->ids, r->n_ids, sizeof(*r->ids), by_bytes);
 }
@@ -88,25 +88,25 @@ static bool in_ids(const struct resync *r, struct json id)
 /* ---- made-up events */
 
 /* One event from r->event, as if it had come by the websocket. */
-static void tell(struct resync *r, int rc)
+static void tell(struct ari_resync *r, int rc)
 {
 	if (rc == 0) {
 		r->made++;
 		r->session->engine->stats.synthesised++;
-		session_deliver(r->session, buf_str(&r->event), MSG_SYNTHETIC);
+		ari_session_deliver(r->session, buf_str(&r->event), MSG_SYNTHETIC);
 	}
 	buf_clear(&r->event);
 }
 
-static struct ari_synth about(const struct resync *r)
+static struct ari_synth about(const struct ari_resync *r)
 {
-	const struct session *s = r->session;
+	const struct ari_session *s = r->session;
 
 	return (struct ari_synth){ s->application, str_make(s->entity, s->entity_n),
 				   clock_wall_ns() };
 }
 
-static void tell_start(struct resync *r, struct str channel)
+static void tell_start(struct ari_resync *r, struct str channel)
 {
 	struct ari_synth a = about(r);
 
@@ -114,14 +114,14 @@ static void tell_start(struct resync *r, struct str channel)
 }
 
 /* Delivering removes the object from the table: its id and snapshot are read before. */
-static void tell_end(struct resync *r, const struct ari_object *o)
+static void tell_end(struct ari_resync *r, const struct ari_object *o)
 {
 	struct ari_synth a = about(r);
 
 	tell(r, ari_synth_end(&r->event, &a, o->node.key, ari_object_snapshot(o)));
 }
 
-static void tell_gone(struct resync *r, struct ari_object *o)
+static void tell_gone(struct ari_resync *r, struct ari_object *o)
 {
 	struct ari_synth a = about(r);
 	struct buf destroyed auto_buf;
@@ -140,7 +140,7 @@ static void tell_gone(struct resync *r, struct ari_object *o)
 /* ---- channels */
 
 /* Stasis runs, and its first argument is the application. */
-static bool data_is_ours(const struct resync *r, struct json dialplan)
+static bool data_is_ours(const struct ari_resync *r, struct json dialplan)
 {
 	char text[512];
 	struct str data;
@@ -151,7 +151,7 @@ static bool data_is_ours(const struct resync *r, struct json dialplan)
 }
 
 /* It is in the application and nobody was told. */
-static void unannounced(struct resync *r, struct str id, struct str channel)
+static void unannounced(struct ari_resync *r, struct str id, struct str channel)
 {
 	struct ari_object *o;
 
@@ -161,7 +161,7 @@ static void unannounced(struct resync *r, struct str id, struct str channel)
 		o->seen = o->invented = true;
 }
 
-static void known_elsewhere(struct resync *r, struct ari_object *o, struct str channel)
+static void known_elsewhere(struct ari_resync *r, struct ari_object *o, struct str channel)
 {
 	if (o->place == ARI_BOUND)
 		return;
@@ -169,7 +169,7 @@ static void known_elsewhere(struct resync *r, struct ari_object *o, struct str c
 	tell_end(r, o);
 }
 
-static void one_channel(struct resync *r, struct json channel)
+static void one_channel(struct ari_resync *r, struct json channel)
 {
 	struct json id = json_get(channel, STR("id")),
 		    dialplan = json_get(channel, STR("dialplan"));
@@ -198,7 +198,7 @@ static void one_channel(struct resync *r, struct json channel)
 		o->place = ARI_BOUND; /* on its way: dialled, not yet answered */
 }
 
-static void compare_channels(struct resync *r)
+static void compare_channels(struct ari_resync *r)
 {
 	struct ari_objects *set = &r->session->tables.channels;
 	struct json list = json_peek(buf_str(&r->questions[CHANNELS].body));
@@ -220,7 +220,7 @@ static void compare_channels(struct resync *r)
 
 /* ---- bridges */
 
-static void compare_bridges(struct resync *r)
+static void compare_bridges(struct ari_resync *r)
 {
 	struct ari_objects *set = &r->session->tables.bridges;
 	struct json_iter it;
@@ -282,13 +282,13 @@ static void forget_coming(struct ari_objects *set)
 		container_of(node, struct ari_object, node)->coming = 0;
 }
 
-static void compare(struct resync *r)
+static void compare(struct ari_resync *r)
 {
-	struct session *s = r->session;
+	struct ari_session *s = r->session;
 	struct ari_tables *tables = &s->tables;
 
 	s->engine->stats.resyncs++;
-	session_each_waiting(s, note_coming, tables);
+	ari_session_each_waiting(s, note_coming, tables);
 	if (r->questions[CHANNELS].good && read_ids(r) == 0)
 		compare_channels(r);
 	if (r->questions[BRIDGES].good)
@@ -305,14 +305,14 @@ static void compare(struct resync *r)
 static void on_answer(void *arg, int rc, const struct http_response *response)
 {
 	struct question *q = arg;
-	struct resync *r = q->resync;
-	struct session *s = r->session;
+	struct ari_resync *r = q->resync;
+	struct ari_session *s = r->session;
 	struct json doc;
 
 	q->call = NULL;
 	r->open--;
 	if (rc < 0) {
-		session_synced(s, rc);
+		ari_session_synced(s, rc);
 		return;
 	}
 	q->good = response->status == 200 && json_parse(response->body, &doc) == 0;
@@ -326,24 +326,24 @@ static void on_answer(void *arg, int rc, const struct http_response *response)
 	if (r->open)
 		return;
 	compare(r);
-	session_synced(s, 0);
+	ari_session_synced(s, 0);
 }
 
-static int ask(struct resync *r, int which, struct str target)
+static int ask(struct ari_resync *r, int which, struct str target)
 {
 	struct question *q = &r->questions[which];
 	int rc;
 
 	q->resync = r;
 	buf_init(&q->body, SIZE_MAX / 2);
-	rc = engine_get(r->session->engine, target, on_answer, q, &q->call);
+	rc = ari_engine_get(r->session->engine, target, on_answer, q, &q->call);
 	r->open += rc == 0;
 	return rc;
 }
 
-int resync_create(struct session *session, struct resync **ret)
+int ari_resync_create(struct ari_session *session, struct ari_resync **ret)
 {
-	struct resync *r = calloc(1, sizeof(*r));
+	struct ari_resync *r = calloc(1, sizeof(*r));
 	struct buf target auto_buf;
 	int rc;
 
@@ -362,14 +362,14 @@ int resync_create(struct session *session, struct resync **ret)
 	if (rc == 0)
 		rc = ask(r, BRIDGES, STR("/bridges"));
 	if (rc < 0) {
-		(void)resync_destroy(r);
+		(void)ari_resync_destroy(r);
 		return rc;
 	}
 	*ret = r;
 	return 0;
 }
 
-struct resync *resync_destroy(struct resync *r)
+struct ari_resync *ari_resync_destroy(struct ari_resync *r)
 {
 	if (!r)
 		return NULL;

@@ -31,10 +31,10 @@ enum {
 	URL_MAX = 4096,
 };
 
-static void set_fault(struct session *s, enum port_state state, const char *fmt, ...)
+static void set_fault(struct ari_session *s, enum port_state state, const char *fmt, ...)
 	__attribute__((format(printf, 3, 4)));
 
-static void set_fault(struct session *s, enum port_state state, const char *fmt, ...)
+static void set_fault(struct ari_session *s, enum port_state state, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -44,7 +44,7 @@ static void set_fault(struct session *s, enum port_state state, const char *fmt,
 	s->fault = state;
 }
 
-enum port_state session_state(const struct session *s, const char **ret_reason)
+enum port_state ari_session_state(const struct ari_session *s, const char **ret_reason)
 {
 	*ret_reason = s->reason;
 	if (s->phase != UP)
@@ -57,9 +57,9 @@ enum port_state session_state(const struct session *s, const char **ret_reason)
 
 /* ---- frames */
 
-static void replaced(struct session *s);
+static void replaced(struct ari_session *s);
 
-static void bad_frame(struct session *s, struct str frame)
+static void bad_frame(struct ari_session *s, struct str frame)
 {
 	s->engine->stats.bad_frames++;
 	if (s->bad_told)
@@ -70,9 +70,9 @@ static void bad_frame(struct session *s, struct str frame)
 		 frame.n ? frame.p : "", "dropped; further ones of this link are only counted");
 }
 
-void session_deliver(struct session *s, struct str frame, unsigned flags)
+void ari_session_deliver(struct ari_session *s, struct str frame, unsigned flags)
 {
-	struct engine *engine = s->engine;
+	struct ari_engine *engine = s->engine;
 	struct ari_event ev;
 	struct delivery d = { .kind = MSG_EVENT, .flags = flags, .payload = frame };
 
@@ -98,7 +98,7 @@ void session_deliver(struct session *s, struct str frame, unsigned flags)
 		replaced(s);
 }
 
-static bool backlog_add(struct session *s, struct str frame)
+static bool backlog_add(struct ari_session *s, struct str frame)
 {
 	uint32_t n = (uint32_t)frame.n;
 
@@ -119,7 +119,8 @@ static struct str backlog_front(struct str rest)
 	return str_make(rest.p + sizeof(n), n);
 }
 
-void session_each_waiting(struct session *s, void (*fn)(void *arg, struct str frame), void *arg)
+void ari_session_each_waiting(struct ari_session *s, void (*fn)(void *arg, struct str frame),
+			      void *arg)
 {
 	struct str rest = buf_str(&s->backlog);
 
@@ -132,30 +133,30 @@ void session_each_waiting(struct session *s, void (*fn)(void *arg, struct str fr
 }
 
 /* Delivers up to max of the frames that wait. */
-static void backlog_deliver(struct session *s, size_t max)
+static void backlog_deliver(struct ari_session *s, size_t max)
 {
 	while (s->backlog_n && max--) {
 		struct str frame = backlog_front(buf_str(&s->backlog));
 
-		session_deliver(s, frame, 0);
+		ari_session_deliver(s, frame, 0);
 		buf_consume(&s->backlog, sizeof(uint32_t) + frame.n);
 		s->backlog_n--;
 	}
 }
 
-static void now_up(struct session *s)
+static void now_up(struct ari_session *s)
 {
 	s->phase = UP;
 	s->fault = PORT_CONNECTING;
 	s->reason[0] = '\0';
 	s->up_ms = loop_now(s->engine->loop);
-	engine_update(s->engine);
+	ari_engine_update(s->engine);
 }
 
 /* In rounds, so that other links get their turn; what comes meanwhile queues up behind. */
 static void on_drain(void *arg)
 {
-	struct session *s = arg;
+	struct ari_session *s = arg;
 
 	backlog_deliver(s, DRAIN_ROUND);
 	if (s->phase != DRAINING)
@@ -166,14 +167,14 @@ static void on_drain(void *arg)
 		now_up(s);
 }
 
-static void overflow(struct session *s, struct str frame)
+static void overflow(struct ari_session *s, struct str frame)
 {
 	log_warn(s->engine->log, "resync skipped", "application=%.*s reason=%s then=%s",
 		 STR_ARG(s->application), "too many events came meanwhile",
 		 "calls that ended in the gap are not noticed until the next connect");
-	s->resync = resync_destroy(s->resync);
+	s->resync = ari_resync_destroy(s->resync);
 	backlog_deliver(s, SIZE_MAX);
-	session_deliver(s, frame, 0);
+	ari_session_deliver(s, frame, 0);
 	task_cancel(&s->drain);
 	if (s->phase == SYNCING || s->phase == DRAINING)
 		now_up(s);
@@ -181,31 +182,31 @@ static void overflow(struct session *s, struct str frame)
 
 static void on_message(void *arg, struct str data, bool text)
 {
-	struct session *s = arg;
+	struct ari_session *s = arg;
 
 	s->engine->stats.frames++;
 	if (!text)
 		bad_frame(s, data);
 	else if (s->phase == UP)
-		session_deliver(s, data, 0);
+		ari_session_deliver(s, data, 0);
 	else if ((s->phase == SYNCING || s->phase == DRAINING) && !backlog_add(s, data))
 		overflow(s, data);
 }
 
 static void on_stale(void *arg, bool stale)
 {
-	struct session *s = arg;
+	struct ari_session *s = arg;
 
 	s->stale = stale;
-	engine_update(s->engine);
+	ari_engine_update(s->engine);
 }
 
 /* ---- the link */
 
 /* Whatever the link had going is over; frames that came by it are delivered. */
-static void link_drop(struct session *s)
+static void link_drop(struct ari_session *s)
 {
-	s->resync = resync_destroy(s->resync);
+	s->resync = ari_resync_destroy(s->resync);
 	task_cancel(&s->drain);
 	backlog_deliver(s, SIZE_MAX);
 	s->ws = ws_destroy(s->ws);
@@ -213,22 +214,22 @@ static void link_drop(struct session *s)
 	s->bad_told = false;
 }
 
-static void wait_then_dial(struct session *s, uint64_t delay_ms)
+static void wait_then_dial(struct ari_session *s, uint64_t delay_ms)
 {
 	s->phase = WAITING;
 	(void)timer_start(&s->timer, delay_ms);
-	engine_update(s->engine);
+	ari_engine_update(s->engine);
 }
 
 /* Between two attempts of the same fault; a fault of another kind begins with a quick one. */
-static uint64_t retry_delay(struct session *s, enum port_state before)
+static uint64_t retry_delay(struct ari_session *s, enum port_state before)
 {
 	if (s->fault != before)
 		backoff_reset(&s->backoff);
 	return backoff_next_ms(&s->backoff);
 }
 
-static void lost(struct session *s, const char *why)
+static void lost(struct ari_session *s, const char *why)
 {
 	if (s->phase == UP && loop_now(s->engine->loop) - s->up_ms >= PROVEN_MS)
 		backoff_reset(&s->backoff);
@@ -239,7 +240,7 @@ static void lost(struct session *s, const char *why)
 	wait_then_dial(s, backoff_next_ms(&s->backoff));
 }
 
-static void unreachable(struct session *s, const char *why)
+static void unreachable(struct ari_session *s, const char *why)
 {
 	enum port_state before = s->fault;
 
@@ -251,7 +252,7 @@ static void unreachable(struct session *s, const char *why)
 }
 
 /* The handshake was answered, but not with a websocket. code: the status, 0 = it was not HTTP. */
-static void refused(struct session *s, int code)
+static void refused(struct ari_session *s, int code)
 {
 	const struct ari_conf *conf = s->engine->conf;
 	enum port_state before = s->fault;
@@ -311,7 +312,7 @@ static const char *reason_text(int reason)
 
 static void on_end(void *arg, int reason, int code, struct str text)
 {
-	struct session *s = arg;
+	struct ari_session *s = arg;
 	enum phase phase = s->phase;
 
 	link_drop(s);
@@ -327,19 +328,19 @@ static void on_end(void *arg, int reason, int code, struct str text)
 
 static void on_open(void *arg)
 {
-	struct session *s = arg;
+	struct ari_session *s = arg;
 
 	log_info(s->engine->log, "websocket open", "application=%.*s", STR_ARG(s->application));
 	s->phase = SYNCING;
-	if (resync_create(s, &s->resync) < 0) {
+	if (ari_resync_create(s, &s->resync) < 0) {
 		link_drop(s);
 		lost(s, "no REST request could be made");
 	}
 }
 
-void session_synced(struct session *s, int rc)
+void ari_session_synced(struct ari_session *s, int rc)
 {
-	s->resync = resync_destroy(s->resync);
+	s->resync = ari_resync_destroy(s->resync);
 	if (rc < 0) {
 		link_drop(s);
 		lost(s, reason_text(rc));
@@ -349,7 +350,7 @@ void session_synced(struct session *s, int rc)
 	task_defer(&s->drain);
 }
 
-static void dial(struct session *s)
+static void dial(struct ari_session *s)
 {
 	static const struct ws_events events = {
 		.on_open = on_open,
@@ -387,29 +388,29 @@ static void dial(struct session *s)
 		wait_then_dial(s, RETRY_FAILED_MS);
 		return;
 	}
-	engine_update(s->engine);
+	ari_engine_update(s->engine);
 }
 
 /* ---- ApplicationReplaced: somebody else has it now */
 
 /* Called while a frame is handled: what is to be done to the link comes in a later turn. */
-static void replaced(struct session *s)
+static void replaced(struct ari_session *s)
 {
 	s->phase = REPLACED;
 	(void)timer_start(&s->timer, 0);
 }
 
-static void stand_down(struct session *s)
+static void stand_down(struct ari_session *s)
 {
 	s->phase = STOOD_DOWN;
 	set_fault(s, PORT_FAILED,
 		  "the application was taken over by another ARI client; voxbus stands down: stop "
 		  "the other client, then restart voxbus");
 	(void)timer_start(&s->timer, POLL_MS);
-	engine_update(s->engine);
+	ari_engine_update(s->engine);
 }
 
-static void after_replaced(struct session *s)
+static void after_replaced(struct ari_session *s)
 {
 	uint64_t now = loop_now(s->engine->loop);
 
@@ -430,7 +431,7 @@ static void after_replaced(struct session *s)
 /* 404: no such application, so nobody holds it (Asterisk was restarted): it may be taken. */
 static void on_polled(void *arg, int rc, const struct http_response *response)
 {
-	struct session *s = arg;
+	struct ari_session *s = arg;
 
 	s->poll = NULL;
 	if (rc == 0 && response->status == 404) {
@@ -442,7 +443,7 @@ static void on_polled(void *arg, int rc, const struct http_response *response)
 	}
 }
 
-static void poll_application(struct session *s)
+static void poll_application(struct ari_session *s)
 {
 	struct buf target auto_buf;
 	int rc;
@@ -452,14 +453,14 @@ static void poll_application(struct session *s)
 	if (rc == 0)
 		rc = ari_route_encode(&target, s->application);
 	if (rc == 0)
-		rc = engine_get(s->engine, buf_str(&target), on_polled, s, &s->poll);
+		rc = ari_engine_get(s->engine, buf_str(&target), on_polled, s, &s->poll);
 	if (rc < 0)
 		(void)timer_start(&s->timer, POLL_MS);
 }
 
 static void on_timer(void *arg)
 {
-	struct session *s = arg;
+	struct ari_session *s = arg;
 
 	if (s->phase == WAITING)
 		dial(s);
@@ -471,9 +472,9 @@ static void on_timer(void *arg)
 
 /* ---- life */
 
-int session_create(struct engine *engine, struct str application, struct session **ret)
+int ari_session_create(struct ari_engine *engine, struct str application, struct ari_session **ret)
 {
-	struct session *s = calloc(1, sizeof(*s));
+	struct ari_session *s = calloc(1, sizeof(*s));
 
 	if (!s)
 		return -ENOMEM;
@@ -491,16 +492,16 @@ int session_create(struct engine *engine, struct str application, struct session
 	return 0;
 }
 
-void session_start(struct session *s)
+void ari_session_start(struct ari_session *s)
 {
 	(void)timer_start(&s->timer, 0);
 }
 
-void session_stop(struct session *s)
+void ari_session_stop(struct ari_session *s)
 {
 	timer_stop(&s->timer);
 	task_cancel(&s->drain);
-	s->resync = resync_destroy(s->resync);
+	s->resync = ari_resync_destroy(s->resync);
 	if (s->poll)
 		http_call_cancel(s->poll);
 	s->poll = NULL;
@@ -510,11 +511,11 @@ void session_stop(struct session *s)
 	s->phase = WAITING;
 }
 
-struct session *session_destroy(struct session *s)
+struct ari_session *ari_session_destroy(struct ari_session *s)
 {
 	if (!s)
 		return NULL;
-	session_stop(s);
+	ari_session_stop(s);
 	buf_fini(&s->backlog);
 	ari_tables_fini(&s->tables);
 	free(s);
