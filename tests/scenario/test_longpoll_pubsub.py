@@ -48,8 +48,8 @@ def test_answer_is_a_list_of_lines(bus):
         p.post("q", text, "text/plain", session=False)
     raw = p.request("GET", p.target("q", session=p.session)).body
     lines = raw.decode().split("\n")
-    assert lines[0] == "[" and lines[2] == "," and lines[4:] == ["]", ""]
-    assert [json.loads(lines[i])["Body"] for i in (1, 3)] == ["a", "b"]
+    assert lines[0] == "[" and lines[1].endswith("},") and lines[3:] == ["]", ""]
+    assert [json.loads(line.rstrip(","))["Body"] for line in lines[1:3]] == ["a", "b"]
     assert p.request("GET", p.target("q", session=p.session, timeout="100ms")).body == b"[]\n"
 
 
@@ -60,7 +60,6 @@ def test_eleven_messages_are_ten_and_one(bus):
     assert [m["Body"] for m in p.poll("q")] == [str(i) for i in range(10)]
     assert [m["Body"] for m in p.poll("q")] == ["10"]
     assert p.poll("q", timeout=0) == []
-    created = []
     for _ in range(3):
         p.post("q", "x", "text/plain", session=False)
     created = [m["Created"] for m in p.poll("q")]
