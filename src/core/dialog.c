@@ -64,6 +64,8 @@ static int dialog_streams(struct dialog *d)
 	if (rc == 0)
 		rc = cursor_create(d->commands, CURSOR_REQUIRED, 1, lane_pump, d, &d->lane);
 	d->unsure_below = stream_next(d->commands);
+	if (rc == 0)
+		lane_wake(d); /* a cursor tells of news only after it was asked once */
 	return rc;
 }
 
