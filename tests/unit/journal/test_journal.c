@@ -97,8 +97,7 @@ static void many_appends_share_few_syncs(void **state)
 	assert_int_equal(fx->durable, lsn);
 }
 
-static int syncs_to_hold;
-static atomic_int held;
+static atomic_int held, syncs_to_hold;
 
 static int slow_sync(int fd)
 {
