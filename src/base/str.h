@@ -26,7 +26,8 @@ struct str {
 	{                               \
 		"" lit, sizeof(lit) - 1 \
 	}
-/* printf("%.*s", STR_ARG(s)): lengths over INT_MAX never occur, every buffer has a maximum. */
+/* printf("%.*s", STR_ARG(s)): lengths over INT_MAX never occur, every buffer has a maximum.
+ * s is evaluated more than once. */
 #define STR_ARG(s) (int)(s).n, (s).n ? (s).p : ""
 
 static inline struct str str_make(const char *p, size_t n)

@@ -81,6 +81,9 @@ int cursor_create(struct stream *stream, unsigned flags, size_t window, void (*o
 	timer_init(&c->retry, streams_loop(stream->set), on_retry, c);
 	task_init(&c->task, streams_loop(stream->set), on_task, c);
 	list_add_tail(&stream->cursors, &c->link);
+	c->hungry = true;
+	if (stream->visible > stream->first)
+		wake(c);
 	*ret = c;
 	return 0;
 }

@@ -23,7 +23,8 @@ enum { CURSOR_REQUIRED = 1 };
 
 /*
  * Starts at the oldest message kept. window: how many messages may be in flight. on_ready comes
- * in a later turn whenever cursor_take may give something again after it gave nothing.
+ * in a later turn when there is something to take at first, and whenever cursor_take may give
+ * something again after it gave nothing.
  */
 int cursor_create(struct stream *stream, unsigned flags, size_t window, void (*on_ready)(void *arg),
 		  void *arg, struct cursor **ret);

@@ -150,6 +150,8 @@ int dialog_open(struct hub *hub, struct application *application, struct port *e
 		return rc;
 	}
 	d->opened_wall_ns = clock_wall_ns();
+	if (d->out_events)
+		d->out_events->held = true;
 	hub->stats.dialogs_opened++;
 	dialog_listen(d);
 	*ret = d;
@@ -205,6 +207,12 @@ void dialog_announce(struct dialog *d)
 		d->state = d->channels || !d->objects ? DIALOG_OPEN : DIALOG_ENDING;
 	announce(d);
 	dialog_changed(d);
+}
+
+void dialog_announced(struct dialog *d)
+{
+	if (d->out_events && d->out_events->held)
+		outlet_release(d->out_events);
 }
 
 void dialog_channels_changed(struct dialog *d)

@@ -153,6 +153,11 @@ static void reply_append(struct dialog *d, const struct msg *command, int status
 	d->hub->stats.replies++;
 }
 
+void lane_wake(struct dialog *d)
+{
+	task_defer(&d->lane_again);
+}
+
 /* The command is answered: its reply first, then it is settled. */
 static void lane_finish(struct dialog *d, const struct msg *command, int status,
 			struct str content_type, struct str body)
@@ -160,6 +165,7 @@ static void lane_finish(struct dialog *d, const struct msg *command, int status,
 	timer_stop(&d->deadline);
 	reply_append(d, command, status, content_type, body);
 	cursor_settle(d->lane, command->seq, true);
+	lane_wake(d);
 	bus_waits(d->application->bus, d->application->bus->commands_waiting ? -1 : 0);
 }
 
@@ -218,11 +224,6 @@ void lane_pump(void *arg)
 		more = lane_send(d, m);
 		(void)msg_unref(m);
 	}
-}
-
-void lane_wake(struct dialog *d)
-{
-	task_defer(&d->lane_again);
 }
 
 void lane_deadline(void *arg)

@@ -129,6 +129,7 @@ struct outlet {
 	struct port *port;
 	struct cursor *cursor;
 	struct task again;
+	bool held; /* a dialog's, until its AppStart has gone out */
 	char topic[];
 };
 
@@ -171,6 +172,8 @@ struct dialog *dialog_destroy(struct dialog *dialog);
 /* Asks the bus for commands, or announces at once where it hears all. */
 void dialog_listen(struct dialog *dialog);
 void dialog_announce(struct dialog *dialog);
+/* Its AppStart has gone out: now its events may. */
+void dialog_announced(struct dialog *dialog);
 /* After channels came or went. */
 void dialog_channels_changed(struct dialog *dialog);
 /* The stored state says closed already. */
@@ -189,6 +192,8 @@ void lane_deadline(void *dialog);
 int outlet_create(struct port *port, struct stream *stream, struct str topic, struct outlet **ret);
 struct outlet *outlet_destroy(struct outlet *outlet);
 void outlet_pump(void *outlet);
+/* Begins to send. */
+void outlet_release(struct outlet *outlet);
 struct outlet *outlet_find(struct port *port, struct str topic);
 void outlet_settle(struct outlet *outlet, uint64_t seq, bool done);
 void port_pump(struct port *port);

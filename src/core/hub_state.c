@@ -126,6 +126,13 @@ static uint64_t take_number(struct str *rest)
 	return str_u64(take(rest), &v) == 0 ? v : 0;
 }
 
+static void take_text(struct str *rest, char *out, size_t size)
+{
+	struct str s = take(rest);
+
+	(void)snprintf(out, size, "%.*s", STR_ARG(s));
+}
+
 static void recover_objects(struct dialog *d, struct str rest)
 {
 	while (rest.n) {
@@ -167,8 +174,8 @@ static void recover(void *arg, struct str key, struct str value)
 	}
 	d->announced = take_number(&value) != 0;
 	d->opened_wall_ns = take_number(&value);
-	(void)snprintf(d->channel, sizeof(d->channel), "%.*s", STR_ARG(take(&value)));
-	(void)snprintf(d->label, sizeof(d->label), "%.*s", STR_ARG(take(&value)));
+	take_text(&value, d->channel, sizeof(d->channel));
+	take_text(&value, d->label, sizeof(d->label));
 	if (state >= DIALOG_CLOSED) {
 		dialog_recover_closed(d);
 		return;

@@ -40,6 +40,12 @@ int outlet_create(struct port *port, struct stream *stream, struct str topic, st
 	return 0;
 }
 
+void outlet_release(struct outlet *o)
+{
+	o->held = false;
+	task_defer(&o->again);
+}
+
 struct outlet *outlet_destroy(struct outlet *o)
 {
 	if (!o)
@@ -68,6 +74,14 @@ void outlet_settle(struct outlet *o, uint64_t seq, bool done)
 	cursor_settle(o->cursor, seq, done);
 }
 
+static void announced(struct hub *hub, const struct msg *m)
+{
+	struct dialog *d = dialog_find(hub, m->dialog);
+
+	if (d)
+		dialog_announced(d);
+}
+
 /* false: the port takes no more now. */
 static bool outlet_send(struct outlet *o, struct msg *m)
 {
@@ -76,6 +90,8 @@ static bool outlet_send(struct outlet *o, struct msg *m)
 
 	if (rc == 0) {
 		port->counts.sent++;
+		if (m->kind == MSG_ANNOUNCE)
+			announced(port->hub, m);
 		return true;
 	}
 	if (rc == -EAGAIN) {
@@ -94,7 +110,7 @@ void outlet_pump(void *arg)
 	struct outlet *o = arg;
 	struct msg *m;
 
-	if (!port_usable(o->port) || !list_empty(&o->blocked))
+	if (o->held || !port_usable(o->port) || !list_empty(&o->blocked))
 		return;
 	for (int i = 0; i < ROUND; i++) {
 		bool more;

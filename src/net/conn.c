@@ -18,6 +18,7 @@
 #include <errno.h>
 #include <netinet/tcp.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/uio.h>
 #include <unistd.h>
 
@@ -309,6 +310,20 @@ int conn_write(struct conn *c, const struct str *parts, size_t n)
 size_t conn_pending(const struct conn *c)
 {
 	return buf_len(&c->out);
+}
+
+bool conn_is_acked(const struct conn *c)
+{
+	struct tcp_info info;
+	socklen_t n = sizeof(info);
+	int queued;
+
+	if (c->failure || c->fd < 0)
+		return false;
+	/* A Unix socket's bytes are in the peer's own buffer once they are written. */
+	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
+		return true;
+	return ioctl(c->fd, TIOCOUTQ, &queued) == 0 && queued == 0 && info.tcpi_state != TCP_CLOSE;
 }
 
 void conn_pause(struct conn *c, bool on)

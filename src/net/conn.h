@@ -54,6 +54,11 @@ void conn_set_events(struct conn *conn, const struct conn_events *events, void *
 int conn_write(struct conn *conn, const struct str *parts, size_t n);
 /* Bytes that the kernel has not taken yet. */
 size_t conn_pending(const struct conn *conn);
+/*
+ * The peer's TCP has acknowledged all that was written, and nothing is known to be wrong: a peer that
+ * closed in order then has got everything. Also inside on_end.
+ */
+bool conn_is_acked(const struct conn *conn);
 /* Stops or resumes reading: the peer is held back by TCP. A new connection reads. */
 void conn_pause(struct conn *conn, bool on);
 /* No more writes; what is pending goes out, then FIN. on_end comes when the peer closes too. */

@@ -271,7 +271,8 @@ void link_answered(struct link *l, bool sent)
 		return;
 	}
 	enter(l, LINK_SENDING, l->server->options.idle_timeout_ms);
-	if (sent && l->mark == 0)
+	l->taken = sent && l->mark == 0;
+	if (l->taken)
 		task_defer(&l->task);
 }
 
@@ -285,7 +286,12 @@ static void on_drain(void *arg)
 
 static void on_end(void *arg, int reason)
 {
-	link_cut(arg);
+	struct link *l = arg;
+
+	/* A client may have read its answer and gone before our own next turn. */
+	if (reason == 0 && l->state == LINK_SENDING && l->taken && conn_is_acked(l->conn))
+		next_request(l);
+	link_cut(l);
 }
 
 static void late(struct link *l, const char *why)

@@ -78,6 +78,7 @@ struct link {
 	enum link_state state;
 	bool inside; /* link_data runs: it goes on by itself after an answer */
 	bool close;  /* after this answer */
+	bool taken;  /* SENDING: the kernel has it all, the handler is told in a later turn */
 };
 
 struct http_request {

@@ -90,10 +90,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	struct buf whole auto_buf, cut auto_buf;
 	struct str in;
 
-	if (size < 2)
-		return 0;
 	buf_init(&whole, 1 << 24);
 	buf_init(&cut, 1 << 24);
+	if (size < 2)
+		return 0;
 	in = str_make((const char *)data + 1, size - 1);
 	run(in, data[0], 0, &whole);
 	run(in, data[0], data[0] / 4 + 1u, &cut);

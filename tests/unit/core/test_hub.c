@@ -108,6 +108,7 @@ static void channel_that_comes_back_keeps_the_dialog(void **state)
 	loop_test_advance(w->loop, 5000);
 	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
 	loop_test_advance(w->loop, 60000);
+	world_settle(w);
 	assert_true(hub_has_dialog(w->hub, str_from(w->dialog)));
 	assert_string_equal(world_sent(w), "AppStart StasisStart StasisEnd StasisStart");
 }
@@ -279,16 +280,16 @@ static void call_is_announced_only_once_the_bus_listens(void **state)
 	world_create(&w, &(struct world_options){ .manual_listen = true });
 	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
 	world_settle(&w);
-	assert_string_equal(world_sent(&w), "StasisStart");
+	assert_int_equal(w.sent.n, 0);
 	assert_int_equal(memory_port_asked(w.bus), 1);
 	memory_port_grant(w.bus, -EIO);
 	world_settle(&w);
-	assert_string_equal(world_sent(&w), "StasisStart");
+	assert_int_equal(w.sent.n, 0);
 	memory_port_up(w.bus, false);
 	memory_port_up(w.bus, true); /* asks again */
 	memory_port_grant(w.bus, 0);
 	world_settle(&w);
-	assert_true(str_ends(str_from(world_sent(&w)), STR("AppStart")));
+	assert_string_equal(world_sent(&w), "AppStart StasisStart");
 	world_destroy(&w);
 }
 

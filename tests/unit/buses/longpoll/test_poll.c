@@ -215,6 +215,26 @@ static void what_a_client_did_not_get_comes_first_again(void **state)
 	free(large);
 }
 
+static void who_reads_and_goes_at_once_has_got_it(void **state)
+{
+	struct world *w = *state;
+
+	for (int i = 0; i < 50; i++) {
+		struct client c;
+
+		poll_start(&c, w, "/AC1/q");
+		assert_false(client_has_answer(&c));
+		publish(w, "/AC1/q", "m");
+		while (!str_ends(buf_str(&c.in), STR("0\r\n\r\n"))) {
+			if (raw_read(c.fd, &c.in) <= 0)
+				loop_turn(w->loop);
+		}
+		client_close(&c);
+		POLL(w, "/AC1/q?timeout=0", "[]");
+	}
+	assert_int_equal(world_stat(w, "delivered"), 50);
+}
+
 static void the_length_of_a_queue_can_be_asked(void **state)
 {
 	struct world *w = *state;
@@ -400,6 +420,7 @@ int main(void)
 		TEST(a_poll_ends_with_its_time),
 		TEST(who_waits_longest_is_served_first),
 		TEST(what_a_client_did_not_get_comes_first_again),
+		TEST(who_reads_and_goes_at_once_has_got_it),
 		TEST(the_length_of_a_queue_can_be_asked),
 		TEST(a_publisher_that_wants_xml_gets_an_empty_document),
 		TEST(a_session_is_never_stored),
