@@ -107,13 +107,14 @@ static int open_journal(struct daemon *d, struct err *e)
 	struct journal_options options = { .segment_bytes = d->conf->journal.segment,
 					   .quota_bytes = d->conf->journal.quota,
 					   .inflight_max = d->conf->journal.inflight };
+	struct stream_limits limits = { .max_age_ms = d->conf->journal.retention_ms };
 	struct journal_events events;
 	char dir[PATH_MAX_BYTES];
 	int rc;
 
 	(void)snprintf(dir, sizeof(dir), "%s/journal", d->conf->data_dir);
 	options.dir = dir;
-	if (streams_create(d->loop, NULL, NULL, &d->streams) < 0)
+	if (streams_create(d->loop, NULL, &limits, &d->streams) < 0)
 		return err_set(e, -ENOMEM, "out of memory");
 	streams_journal_events(d->streams, &events);
 	rc = journal_open(d->loop, &options, NULL, &events, &d->journal, e);

@@ -101,8 +101,10 @@ static void stream_forget(struct stream *s)
 {
 	map_del(&s->set->by_name, &s->node);
 	list_del(&s->dirty);
-	if (s->js)
+	if (s->js) {
+		jstream_on_expired(s->js, NULL, NULL); /* it stays if the drop is refused */
 		(void)jstream_drop(s->set->journal, s->js);
+	}
 	s->set->stats.messages_in_memory -= s->ring.n;
 	ring_fini(&s->ring);
 	free(s);
@@ -275,6 +277,8 @@ int streams_create(struct loop *loop, const struct log *log, const struct stream
 	set->limits = limits ? *limits : (struct stream_limits){ 0 };
 	if (!set->limits.ring_max)
 		set->limits.ring_max = RING_MAX;
+	if (!set->limits.max_age_ms)
+		set->limits.max_age_ms = SEVEN_DAYS_MS;
 	if (!set->limits.memory_max)
 		set->limits.memory_max = MEMORY_MAX;
 	map_init(&set->by_name);
@@ -332,24 +336,23 @@ static void on_expired(void *arg, uint64_t first)
 	stream_mark(s, true);
 }
 
+/* Numbers go on where the journal has them, also when nothing of the stream is kept any more. */
 static void stream_attach(struct stream *s, struct jstream *js)
 {
 	s->js = js;
+	s->record = true;
+	s->first = jstream_first(js);
+	s->visible = s->next = jstream_next(js);
 	jstream_on_expired(js, on_expired, s);
-	jstream_set_max_age(js, SEVEN_DAYS_MS);
+	jstream_set_max_age(js, s->set->limits.max_age_ms);
 }
 
 static void adopt(void *arg, struct jstream *js)
 {
-	struct streams *set = arg;
-	struct stream *s = stream_create(set, jstream_name(js));
+	struct stream *s = stream_create(arg, jstream_name(js));
 
-	if (!s)
-		return;
-	s->record = true;
-	s->first = jstream_first(js);
-	s->visible = s->next = jstream_next(js);
-	stream_attach(s, js);
+	if (s)
+		stream_attach(s, js);
 }
 
 int streams_set_journal(struct streams *set, struct journal *journal)
@@ -376,6 +379,12 @@ struct stream *stream_open(struct streams *set, struct str name, unsigned flags)
 	if (!s)
 		return NULL;
 	s->record = flags & STREAM_RECORD;
+	if (s->record && set->journal) {
+		struct jstream *js = journal_stream(set->journal, s->node.key);
+
+		if (js)
+			stream_attach(s, js);
+	}
 	return stream_ref(s);
 }
 
@@ -435,15 +444,8 @@ static int journal_msg(struct stream *s, const struct msg *msg, uint64_t *ret_ls
 	struct str parts[2];
 	int rc;
 
-	if (!s->js) {
-		struct jstream *js = journal_stream(set->journal, s->node.key);
-
-		if (!js)
-			return -ENOMEM;
-		stream_attach(s, js);
-		/* A journal that knows the name already was adopted at the start. */
-		assert(jstream_next(js) == s->next);
-	}
+	if (!s->js)
+		return -ENOMEM;
 	buf_clear(&set->head);
 	rc = msg_encode(msg, &set->head);
 	if (rc < 0)

@@ -28,8 +28,9 @@ struct stream;
 struct streams;
 
 struct stream_limits {
-	size_t ring_max;   /* messages a recorded stream keeps in memory; 0 = 1024 */
-	size_t memory_max; /* messages of a stream without a record; 0 = 10,000 */
+	size_t ring_max;     /* messages a recorded stream keeps in memory; 0 = 1024 */
+	size_t memory_max;   /* messages of a stream without a record; 0 = 10,000 */
+	uint64_t max_age_ms; /* of a recorded message; 0 = 7 days */
 };
 
 /* journal may be NULL: nothing is recorded. 0 or -ENOMEM. */
@@ -56,7 +57,7 @@ struct stream *stream_find(struct streams *streams, struct str name);
 struct stream *stream_ref(struct stream *stream);
 struct stream *stream_unref(struct stream *stream);
 struct str stream_name(const struct stream *stream);
-/* How long records are kept; 0 = for ever. Default 7 days. */
+/* How long this stream's records are kept, if not as the limits say; 0 = for ever. */
 void stream_set_max_age(struct stream *stream, uint64_t max_age_ms);
 
 /* Numbers: the oldest kept, the first that readers don't see yet, the next to be given out. */

@@ -2,7 +2,7 @@
 """The engine `asterisk` and its link: every fault that it can have, said once, and calls go on afterwards."""
 import time
 
-from ari_peer import channel, event, stasis_end, stasis_start
+from ari_peer import AriPeer, channel, event, stasis_end, stasis_start
 from harness import applications, ari_engine
 
 
@@ -204,7 +204,6 @@ def test_two_applications_one_taken_over(daemon, ari_peer):
 
 
 def test_two_asterisks(daemon, ari_peer):
-    from ari_peer import AriPeer
     with AriPeer() as other:
         d = daemon({"engines": [ari_engine(ari_peer.url, "hello"),
                                 ari_engine(other.url, "hello", name="pbx2")],
@@ -213,3 +212,4 @@ def test_two_asterisks(daemon, ari_peer):
         call_works(d, ari_peer, "same-id")
         call_works(d, other, "same-id")
         assert other.wait_request("POST", "/channels/same-id/answer")
+        d.stop()

@@ -124,7 +124,7 @@ static void tell_end(struct ari_resync *r, const struct ari_object *o)
 static void tell_gone(struct ari_resync *r, struct ari_object *o)
 {
 	struct ari_synth a = about(r);
-	struct buf destroyed auto_buf;
+	auto_buf struct buf destroyed = { 0 };
 	bool was_inside = o->place != ARI_BOUND;
 	int rc;
 
@@ -344,7 +344,7 @@ static int ask(struct ari_resync *r, int which, struct str target)
 int ari_resync_create(struct ari_session *session, struct ari_resync **ret)
 {
 	struct ari_resync *r = calloc(1, sizeof(*r));
-	struct buf target auto_buf;
+	auto_buf struct buf target = { 0 };
 	int rc;
 
 	if (!r)

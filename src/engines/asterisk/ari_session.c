@@ -366,7 +366,7 @@ static void dial(struct ari_session *s)
 		.stale_ms = conf->stale_ms,
 		.dead_ms = conf->dead_ms,
 	};
-	struct buf url auto_buf;
+	auto_buf struct buf url = { 0 };
 	struct err e = { "no memory" };
 	struct str root = str_from(conf->url);
 	int rc;
@@ -445,7 +445,7 @@ static void on_polled(void *arg, int rc, const struct http_response *response)
 
 static void poll_application(struct ari_session *s)
 {
-	struct buf target auto_buf;
+	auto_buf struct buf target = { 0 };
 	int rc;
 
 	buf_init(&target, URL_MAX);

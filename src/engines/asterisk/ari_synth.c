@@ -88,7 +88,7 @@ int ari_synth_start(struct buf *out, const struct ari_synth *about, struct str c
 {
 	struct json data = json_path(json_peek(channel), STR("dialplan.app_data"));
 	struct writer w = { out, 0 };
-	struct buf text auto_buf;
+	auto_buf struct buf text = { 0 };
 
 	buf_init(&text, 65536);
 	if (data.type == JSON_STRING)

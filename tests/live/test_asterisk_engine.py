@@ -1,0 +1,105 @@
+# SPDX-License-Identifier: MIT
+"""The engine `asterisk` with a real Asterisk 22: calls, ids of one's own, and what a gap hides."""
+import json
+import os
+import signal
+import time
+
+from harness import applications, wait_until
+
+
+def start(daemon, asterisk, **more):
+    d = daemon({"engines": [{**asterisk.engine("test"), **more}], "applications": applications("test")})
+    d.expect_log("port lost", "port failed", "resync incomplete")
+    d.wait_ready(20)
+    return d
+
+
+def incoming(d, asterisk):
+    """A call into the application; its dialog and its channel's id."""
+    asterisk.local("wait", "test", "a,b")
+    dialog = d.pubsub().wait_dialog("test")
+    event = dialog.wait_event("StasisStart")
+    assert event["args"] == ["a", "b"]
+    return dialog, event["channel"]["id"]
+
+
+def test_call_from_start_to_end(daemon, asterisk):
+    d = start(daemon, asterisk)
+    dialog, cid = incoming(d, asterisk)
+    assert dialog.command("POST", f"/channels/{cid}/answer")["status_code"] == 204
+    assert dialog.command("POST", f"/channels/{cid}/variable?variable=x%20y", {"value": "ä"})["status_code"] == 204
+    answer = dialog.command("POST", f"/channels/{cid}/play/my-playback", {"media": "sound:tt-monkeys"})
+    assert answer["status_code"] == 201 and json.loads(answer["response_body"])["id"] == "my-playback"
+    assert dialog.wait_event("PlaybackStarted")["playback"]["id"] == "my-playback"
+    assert dialog.command("DELETE", "/playbacks/my-playback")["status_code"] in (204, 404)
+    assert dialog.wait_event("PlaybackFinished")["playback"]["id"] == "my-playback"
+    assert dialog.command("GET", "/channels/nobody")["status_code"] == 404
+    assert dialog.command("DELETE", f"/channels/{cid}")["status_code"] == 204
+    dialog.wait_event("StasisEnd")
+
+
+def test_second_leg_with_an_id_of_our_own_is_in_the_dialog(daemon, asterisk):
+    d = start(daemon, asterisk)
+    dialog, cid = incoming(d, asterisk)
+    answer = dialog.command("POST", "/channels/leg-2", {"endpoint": "Local/wait@far/n", "app": "test"})
+    assert answer["status_code"] == 200, answer
+    assert dialog.wait_event("StasisStart")["channel"]["id"] == "leg-2"
+    assert dialog.command("POST", "/bridges", {"bridgeId": "b-1", "type": "mixing"})["status_code"] == 200
+    for leg in (cid, "leg-2"):
+        assert dialog.command("POST", "/bridges/b-1/addChannel", {"channel": leg})["status_code"] == 204
+    dialog.wait_event("ChannelEnteredBridge")
+    assert dialog.command("POST", "/channels/leg-2", {"endpoint": "Local/wait@far/n", "app": "test"}
+                          )["status_code"] in (409, 500)
+    assert dialog.command("DELETE", "/bridges/b-1")["status_code"] == 204
+    for leg in (cid, "leg-2"):
+        dialog.command("DELETE", f"/channels/{leg}")
+    dialog.wait_event("ChannelDestroyed")
+    assert d.pubsub().poll("test", timeout=0.3) == []
+
+
+def test_what_a_gap_hides_is_found(daemon, asterisk):
+    """The daemon sleeps until Asterisk has given its socket up; meanwhile one call ends and one goes on."""
+    d = start(daemon, asterisk)
+    ended, gone = incoming(d, asterisk)
+    goes_on, stays = incoming(d, asterisk)
+    d.kill()
+    assert asterisk.rest("DELETE", f"/channels/{gone}")[0] == 204
+    d.start()
+    d.wait_ready(20)
+    for dialog in (ended, goes_on):
+        dialog.pubsub = d.pubsub()
+    event = ended.wait_event("StasisEnd")
+    assert event["voxbus_resync"] is True and event["channel"]["id"] == gone
+    assert goes_on.command("POST", f"/channels/{stays}/answer")["status_code"] == 204
+    assert goes_on.command("DELETE", f"/channels/{stays}")["status_code"] == 204
+    assert "voxbus_resync" not in goes_on.wait_event("StasisEnd")
+
+
+def test_call_that_waits_for_us_is_taken(daemon, asterisk):
+    d = start(daemon, asterisk)
+    os.kill(d.pid, signal.SIGSTOP)
+    asterisk.local("wait", "test", "x")
+    wait_until(lambda: [c for c in asterisk.channels() if c["dialplan"]["app_data"].startswith("test,x")],
+               what="the call does not reach Stasis")
+    os.kill(d.pid, signal.SIGKILL)
+    d.kill()
+    d.start()
+    d.wait_ready(20)
+    event = d.pubsub().wait_dialog("test").wait_event("StasisStart")
+    assert event["args"] == ["x"] and event["voxbus_resync"] is True
+
+
+def test_asterisk_killed_in_mid_call(daemon, asterisk):
+    d = start(daemon, asterisk)
+    dialog, cid = incoming(d, asterisk)
+    asterisk.kill()
+    d.wait_log("port lost", state="down")
+    asterisk.start()
+    d.wait_ready(30)
+    event = dialog.wait_event("StasisEnd", timeout=15)
+    assert event["voxbus_resync"] is True and event["channel"]["id"] == cid
+    assert dialog.wait_event("ChannelDestroyed")["channel"]["id"] == cid
+    began = time.monotonic()
+    incoming(d, asterisk)
+    assert time.monotonic() - began < 5
