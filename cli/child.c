@@ -69,8 +69,8 @@ static void read_all(int fd, struct buf *out)
 int child_run(const char *const *args, struct buf *out)
 {
 	char path[PATH_MAX];
-	int fds[2], status, rc;
-	pid_t pid;
+	int fds[2] = { -1, -1 }, status = 0, rc;
+	pid_t pid = 0;
 
 	if (pipe2(fds, O_CLOEXEC) < 0)
 		return -errno;

@@ -210,14 +210,13 @@ int cmd_doctor(struct cli *cli, int argc, char **argv)
 	struct doctor d = { .cli = cli, .findings = cJSON_CreateArray() };
 	auto_buf struct buf out;
 	unsigned failed;
-	char *json;
 
 	for (size_t i = 0; i < sizeof(checks) / sizeof(checks[0]); i++)
 		checks[i](&d);
 	buf_init(&out, BODY_MAX);
 	failed = doctor_text(d.findings, cli->colour, &out);
 	if (cli->json) {
-		json = cJSON_PrintUnformatted(d.findings);
+		char *json = cJSON_PrintUnformatted(d.findings);
 		(void)puts(json ? json : "[]");
 		cJSON_free(json);
 	} else {

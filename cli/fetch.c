@@ -28,16 +28,16 @@ struct fetch {
 
 static int explain(const struct cli *cli, int rc, struct err *e)
 {
-	const char *start = "start it with `voxbusd` or `systemctl start voxbus`, or name another "
-			    "socket with --socket";
+	const char *advice = "start it with `voxbusd` or `systemctl start voxbus`, or name another "
+			     "socket with --socket";
 
 	switch (rc) {
 	case -ENOENT:
 		return err_set(e, rc, "voxbusd is not running: there is no %s; %s", cli->origin,
-			       start);
+			       advice);
 	case -ECONNREFUSED:
 		return err_set(e, rc, "voxbusd is not running: nothing listens at %s; %s",
-			       cli->origin, start);
+			       cli->origin, advice);
 	case -EACCES:
 	case -EPERM:
 		return err_set(e, rc,

@@ -6,6 +6,7 @@
  */
 #include "table.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdlib.h>
@@ -27,6 +28,8 @@ enum { TEXT_MAX = 16 << 20, CELLS_MAX = 4 << 20 };
 struct table *table_create(const struct table_column *columns, size_t n)
 {
 	struct table *t = calloc(1, sizeof(*t));
+
+	assert(n > 0 && n <= TABLE_COLUMNS_MAX);
 
 	if (!t)
 		return NULL;
@@ -56,6 +59,8 @@ size_t text_width(struct str s)
 {
 	size_t width = 0;
 
+	if (!s.p)
+		return 0;
 	for (size_t i = 0; i < s.n; i++)
 		width += !is_continuation(s.p[i]);
 	return width;
@@ -64,6 +69,9 @@ size_t text_width(struct str s)
 int text_add_clean(struct buf *out, struct str s)
 {
 	bool utf8 = str_is_utf8(s);
+
+	if (!s.p)
+		return 0;
 
 	for (size_t i = 0; i < s.n; i++) {
 		unsigned char c = (unsigned char)s.p[i];
@@ -111,9 +119,11 @@ static size_t cell_count(const struct table *t)
 
 static struct str cell_text(const struct table *t, size_t i)
 {
-	struct cell cell;
+	struct str cells = buf_str(&t->cells);
+	struct cell cell = { 0 };
 
-	memcpy(&cell, buf_str(&t->cells).p + i * sizeof(cell), sizeof(cell));
+	if (cells.p)
+		memcpy(&cell, cells.p + i * sizeof(cell), sizeof(cell));
 	return str_make(buf_str(&t->text).p + cell.at, cell.n);
 }
 
@@ -173,6 +183,7 @@ int table_write(const struct table *t, bool bold_titles, struct buf *out)
 	size_t n = cell_count(t);
 	int rc = t->rc;
 
+	assert(t->n_columns > 0);
 	for (size_t c = 0; c < t->n_columns; c++)
 		widths[c] = text_width(str_from(t->columns[c].title));
 	for (size_t i = 0; i < n; i++) {

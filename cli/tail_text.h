@@ -15,6 +15,6 @@ struct tail_text *tail_text_destroy(struct tail_text *text);
  * Appends the line with a line feed; one that is not what a daemon writes is appended as it is,
  * cleaned. 0 or as buf_add.
  */
-int tail_text_add(struct tail_text *text, struct str line, struct buf *out);
+int tail_text_add(struct tail_text *t, struct str text, struct buf *out);
 
 #endif

@@ -200,12 +200,13 @@ static void own_metrics(struct metrics *m, const struct admin *admin)
 	static const struct metric tails = { METRIC_GAUGE, "voxbus_tails", "Tails that run." };
 	static const struct metric sessions = { METRIC_GAUGE, "voxbus_sessions",
 						"Sessions of all accounts." };
+	uint64_t started_ms = admin->env.started_wall_ns / 1000000;
 	static const char *const levels[] = { "debug", "info", "warn", "error" };
 	struct metric_label info[] = { { "version", str_from(admin->env.version) },
 				       { "node", str_from(admin->env.node) } };
 
 	metrics_add(m, &build, info, 2, 1);
-	metrics_add(m, &start, NULL, 0, (double)(admin->env.started_wall_ns / 1000000) / 1000);
+	metrics_add(m, &start, NULL, 0, (double)started_ms / 1000);
 	for (int level = LOG_DEBUG; level <= LOG_ERROR; level++) {
 		struct metric_label label = { "level", str_from(levels[level]) };
 

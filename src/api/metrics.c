@@ -12,6 +12,7 @@
  */
 #include "api/metrics.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -170,6 +171,7 @@ static int sample_add(struct metrics *m, struct family *f, struct str text, doub
 	if (!s)
 		return -ENOMEM;
 	copy = (char *)(s + 1);
+	assert(text.p); /* there is a name at least */
 	memcpy(copy, text.p, text.n);
 	s->text = str_make(copy, text.n);
 	s->value = value;

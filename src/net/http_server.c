@@ -129,10 +129,10 @@ struct str server_date(struct http_server *s)
 	return str_from(s->date);
 }
 
-int server_take_address(struct http_server *s, struct str text, struct address **ret)
+int server_take_address(struct http_server *s, struct str text, struct client_address **ret)
 {
 	struct map_node *node = map_find(&s->addresses, text);
-	struct address *a = node ? container_of(node, struct address, node) : NULL;
+	struct client_address *a = node ? container_of(node, struct client_address, node) : NULL;
 
 	if (!a) {
 		a = calloc(1, sizeof(*a) + text.n + 1);
@@ -151,7 +151,7 @@ int server_take_address(struct http_server *s, struct str text, struct address *
 	return 0;
 }
 
-void server_drop_address(struct http_server *s, struct address *a)
+void server_drop_address(struct http_server *s, struct client_address *a)
 {
 	if (!a || --a->count)
 		return;

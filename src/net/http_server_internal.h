@@ -25,7 +25,7 @@
 struct listener;
 
 /* Connections of one peer's address. */
-struct address {
+struct client_address {
 	struct map_node node; /* http_server.addresses, by text */
 	size_t count;
 	char text[];
@@ -67,8 +67,8 @@ struct link {
 	struct list node; /* http_server.links */
 	struct http_server *server;
 	struct conn *conn;
-	struct address *address;      /* counted there; NULL: not counted */
-	struct http_request *request; /* from its head on until its answer is out */
+	struct client_address *address; /* counted there; NULL: not counted */
+	struct http_request *request;   /* from its head on until its answer is out */
 	struct http_parser parser;
 	struct buf ahead; /* what came behind the request under way */
 	struct str rest;  /* inside: what is not parsed yet */
@@ -101,8 +101,8 @@ struct http_request {
 const struct http_mount *server_find_mount(const struct http_server *server, struct str path);
 struct str server_date(struct http_server *server);
 /* 0 (also for peers that are not counted), -EAGAIN at the limit, -ENOMEM. */
-int server_take_address(struct http_server *server, struct str text, struct address **ret);
-void server_drop_address(struct http_server *server, struct address *address);
+int server_take_address(struct http_server *server, struct str text, struct client_address **ret);
+void server_drop_address(struct http_server *server, struct client_address *address);
 /* A link was freed: perhaps the stop is complete. */
 void server_link_freed(struct http_server *server);
 

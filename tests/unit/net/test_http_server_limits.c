@@ -230,7 +230,7 @@ static void further_connections_are_told_to_wait(void **state)
 static void connections_of_one_address_are_counted(void **state)
 {
 	struct http_server_options options = { .conns_per_address = 2 };
-	struct address *a[4];
+	struct client_address *a[4];
 	struct fixture f;
 
 	begin(&f, &options);
