@@ -419,8 +419,10 @@ static bool raw_equals(struct str raw, struct str text, bool (*eq)(struct str, s
 
 bool json_key_is(const struct json_item *item, struct str key)
 {
+	/* An escape is longer than what it stands for, so most keys are told apart by length. */
 	return str_eq(item->key, key) ||
-	       (str_find(item->key, '\\') < item->key.n && raw_equals(item->key, key, str_eq));
+	       (item->key.n > key.n && str_find(item->key, '\\') < item->key.n &&
+		raw_equals(item->key, key, str_eq));
 }
 
 bool json_key_is_nocase(const struct json_item *item, struct str key)
