@@ -128,7 +128,6 @@ struct dialog *dialog_destroy(struct dialog *d)
 static void dialog_gone(struct dialog *d)
 {
 	dialog_forget(d);
-	d->hub->stats.dialogs--;
 	(void)dialog_destroy(d);
 }
 
@@ -247,6 +246,7 @@ static void dialog_close(struct dialog *d)
 		return;
 	}
 	d->state = DIALOG_CLOSED;
+	d->hub->stats.dialogs--;
 	d->closed_ms = loop_now(d->hub->opt.loop);
 	while (!list_empty(&d->bindings))
 		object_unbind(container_of(d->bindings.next, struct binding, of_dialog));
@@ -279,6 +279,7 @@ static void on_linger(void *arg)
 void dialog_recover_closed(struct dialog *d)
 {
 	d->state = DIALOG_CLOSED;
+	d->hub->stats.dialogs--;
 	d->closed_ms = loop_now(d->hub->opt.loop);
 	(void)timer_start(&d->linger, CLOSED_LOOK_MS);
 }

@@ -108,7 +108,7 @@ void hub_each_application(struct hub *hub,
 struct hub_stats {
 	uint64_t events, unowned, synthetic, commands, replies, late_replies; /* since the start */
 	uint64_t timeouts, refused, dialogs_opened, dialogs_refused;
-	uint64_t dialogs; /* now */
+	uint64_t dialogs; /* now, without those that are closed and wait to be read */
 };
 void hub_stats(const struct hub *hub, struct hub_stats *ret);
 
