@@ -311,6 +311,11 @@ uint64_t cursor_floor(const struct cursor *c)
 	return c->floor;
 }
 
+bool cursor_has_settled(const struct cursor *c, uint64_t seq)
+{
+	return seq < c->floor || (seq < c->next && slot(c, seq)->state == SLOT_SETTLED);
+}
+
 unsigned cursor_returns(const struct cursor *c, uint64_t seq)
 {
 	return in_flight(c, seq) ? slot(c, seq)->returns : 0;

@@ -177,7 +177,8 @@ void dialog_listen(struct dialog *d)
 		(void)bus_listen(d, true); /* asked again when the bus comes up */
 }
 
-static void announce(struct dialog *d)
+/* 0 or a negative errno. */
+static int announce(struct dialog *d)
 {
 	struct application *a = d->application;
 	struct msg init = {
@@ -190,23 +191,32 @@ static void announce(struct dialog *d)
 		.type = STR("AppStart"),
 	};
 	auto_msg struct msg *m = msg_create(&init);
+	int rc = m ? stream_append(a->announces, m, NULL, NULL) : -ENOMEM;
 
-	if (!m)
-		return;
-	if (stream_append(a->announces, m, NULL, NULL) == 0)
-		hub_observed(d->hub, m);
+	if (rc < 0)
+		return rc;
+	d->announced = m->seq;
+	hub_observed(d->hub, m);
+	return 0;
 }
 
 void dialog_announce(struct dialog *d)
 {
-	if (d->announced)
-		return;
-	d->announced = true;
+	if (d->announced || announce(d) < 0)
+		return; /* tried again when the bus comes up, and when the dialog closes */
 	d->application->announced++;
 	if (d->state == DIALOG_OPENING)
 		d->state = d->channels || !d->objects ? DIALOG_OPEN : DIALOG_ENDING;
-	announce(d);
 	dialog_changed(d);
+}
+
+void dialog_hold(struct dialog *d)
+{
+	const struct outlet *announces = d->application->outlet;
+
+	if (d->out_events && announces)
+		d->out_events->held =
+			!d->announced || !cursor_has_settled(announces->cursor, d->announced);
 }
 
 void dialog_announced(struct dialog *d)
@@ -246,6 +256,8 @@ static void dialog_close(struct dialog *d)
 		(void)timer_start(&d->linger, d->hub->opt.linger_ms);
 		return;
 	}
+	/* Its bus never listened, but what happened is not lost: commands would find nobody. */
+	dialog_announce(d);
 	d->state = DIALOG_CLOSED;
 	d->closed_ms = loop_now(d->hub->opt.loop);
 	while (!list_empty(&d->bindings))

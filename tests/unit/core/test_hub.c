@@ -365,6 +365,92 @@ static void calls_and_unread_events_survive_a_restart(void **state)
 	dir_remove(dir);
 }
 
+static void call_that_ended_while_the_bus_was_away_is_told_later(void **state)
+{
+	struct world *w = *state;
+
+	memory_port_up(w->bus, false);
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(w, "StasisEnd", OBJECT_LEAVES, "c1", "{}");
+	world_settle(w);
+	loop_test_advance(w->loop, 60000);
+	assert_int_equal(w->sent.n, 0);
+	memory_port_up(w->bus, true);
+	world_settle(w);
+	assert_string_equal(world_sent(w), "AppStart StasisStart StasisEnd");
+	loop_test_advance(w->loop, 60000);
+}
+
+static void appstart_goes_first_again_after_a_lost_link(void **state)
+{
+	struct world w;
+
+	world_create(&w, &(struct world_options){ .manual_bus = true });
+	for (int i = 0; i < 20; i++) {
+		char id[16];
+
+		(void)snprintf(id, sizeof(id), "c%d", i);
+		(void)world_event(&w, "StasisStart", OPENS, id, "{}");
+	}
+	world_settle(&w);
+	got_clear(&w.sent); /* none of them was settled */
+	memory_port_up(w.bus, false);
+	memory_port_up(w.bus, true);
+	world_settle(&w);
+	assert_int_equal(w.sent.n, 40);
+	for (size_t i = 0; i < w.sent.n; i++)
+		for (size_t k = 0; w.sent.at[i]->kind == MSG_ANNOUNCE && k < i; k++)
+			assert_false(str_eq(w.sent.at[k]->dialog, w.sent.at[i]->dialog));
+	world_destroy(&w);
+}
+
+static void appstart_goes_first_after_a_restart(void **state)
+{
+	char dir[64];
+	struct world w;
+
+	dir_make(dir);
+	world_create(&w, &(struct world_options){ .dir = dir, .manual_bus = true });
+	for (int i = 0; i < 20; i++) {
+		char id[16];
+
+		(void)snprintf(id, sizeof(id), "c%d", i);
+		(void)world_event(&w, "StasisStart", OPENS, id, "{}");
+	}
+	world_settle(&w);
+	assert_int_equal(w.sent.n, 40);
+	world_destroy(&w);
+
+	world_create(&w, &(struct world_options){ .dir = dir });
+	for (int i = 0; i < 1000 && w.sent.n < 40; i++)
+		world_settle(&w);
+	assert_int_equal(w.sent.n, 40);
+	for (size_t i = 0; i < w.sent.n; i++)
+		for (size_t k = 0; w.sent.at[i]->kind == MSG_ANNOUNCE && k < i; k++)
+			assert_false(str_eq(w.sent.at[k]->dialog, w.sent.at[i]->dialog));
+	world_destroy(&w);
+	dir_remove(dir);
+}
+
+static void call_that_nobody_heard_of_is_told_after_a_restart(void **state)
+{
+	char dir[64];
+	struct world w;
+
+	dir_make(dir);
+	world_create(&w, &(struct world_options){ .dir = dir, .manual_listen = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(&w);
+	assert_int_equal(w.sent.n, 0);
+	world_destroy(&w);
+
+	world_create(&w, &(struct world_options){ .dir = dir });
+	world_settle(&w);
+	assert_string_equal(world_sent(&w), "AppStart StasisStart");
+	world_destroy(&w);
+	dir_remove(dir);
+}
+
 static void command_from_before_a_restart_is_not_done_twice(void **state)
 {
 	char dir[64], dialog[64];
@@ -424,6 +510,11 @@ int main(void)
 		cmocka_unit_test(full_bus_gets_everything_in_order),
 		cmocka_unit_test(message_given_back_is_sent_again_first),
 		cmocka_unit_test(calls_and_unread_events_survive_a_restart),
+		cmocka_unit_test_setup_teardown(
+			call_that_ended_while_the_bus_was_away_is_told_later, setup, teardown),
+		cmocka_unit_test(appstart_goes_first_again_after_a_lost_link),
+		cmocka_unit_test(appstart_goes_first_after_a_restart),
+		cmocka_unit_test(call_that_nobody_heard_of_is_told_after_a_restart),
 		cmocka_unit_test(command_from_before_a_restart_is_not_done_twice),
 	};
 
