@@ -252,7 +252,7 @@ static void dialog_close(struct dialog *d)
 	struct port *bus = d->application->bus;
 
 	/* A command that is under way or waits is answered first. */
-	if (d->pending || cursor_lag(d->lane)) {
+	if (d->pending || stream_next(d->commands) > cursor_floor(d->lane)) {
 		(void)timer_start(&d->linger, d->hub->opt.linger_ms);
 		return;
 	}

@@ -108,7 +108,8 @@ void hub_each_application(struct hub *hub,
 struct hub_stats {
 	uint64_t events, unowned, synthetic, commands, replies, late_replies; /* since the start */
 	uint64_t timeouts, refused, dialogs_opened, dialogs_refused;
-	uint64_t dialogs; /* now */
+	uint64_t events_cut; /* events that named more dialogs than one event goes to */
+	uint64_t dialogs;    /* now */
 };
 void hub_stats(const struct hub *hub, struct hub_stats *ret);
 
