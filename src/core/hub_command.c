@@ -116,14 +116,15 @@ int hub_command(struct port *bus, const struct delivery *c)
 	int rc;
 
 	if (!d)
-		return -ENOENT;
-	if (stream_next(d->commands) - cursor_floor(d->lane) > bus->hub->opt.commands_max) {
+		rc = -ENOENT;
+	else if (stream_next(d->commands) - cursor_floor(d->lane) > bus->hub->opt.commands_max)
+		rc = -EBUSY;
+	else
+		rc = command_append(d, bus, c);
+	if (rc < 0) {
 		bus->hub->stats.refused++;
-		return -EBUSY;
-	}
-	rc = command_append(d, bus, c);
-	if (rc < 0)
 		return rc;
+	}
 	bus->hub->stats.commands++;
 	bus->counts.commands++;
 	bus_waits(bus, 1);

@@ -32,6 +32,7 @@ struct hub {
 	struct map dialogs;      /* struct dialog.node */
 	struct map objects;      /* struct object.node */
 	struct list unsaved;     /* struct dialog.unsaved */
+	struct list closed;      /* struct dialog.closed, the oldest first */
 	struct list observers;   /* struct observer.link */
 	struct list receipts;    /* struct receipt.link */
 	struct task save;
@@ -79,6 +80,7 @@ struct dialog {
 	struct list bindings; /* struct binding.of_dialog */
 	struct list unsaved;  /* hub.unsaved */
 	struct list blocked;  /* port.blocked of the engine */
+	struct list closed;   /* hub.closed */
 	struct hub *hub;
 	struct application *application;
 	struct port *engine;

@@ -592,6 +592,98 @@ static void bus_pauses_by_the_commands_that_really_wait(void **state)
 	dir_remove(dir);
 }
 
+static void full_table_drops_the_oldest_unread_call_and_takes_a_new_one(void **state)
+{
+	struct hub_stats stats;
+	struct stream_stats streams;
+	struct world w;
+	char first[64];
+
+	world_create(&w, &(struct world_options){ .dialogs_max = 2, .manual_bus = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(&w, "StasisEnd", OBJECT_ENDS, "c1", "{}");
+	world_settle(&w);
+	(void)snprintf(first, sizeof(first), "%s", w.dialog);
+	(void)world_event(&w, "StasisStart", OPENS, "c2", "{}");
+	world_settle(&w);
+	loop_test_advance(w.loop, 10001);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 1);
+	assert_int_equal(stats.closed, 1);
+	assert_int_equal(world_event(&w, "StasisStart", OPENS, "c3", "{}"), 0);
+	world_settle(&w);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 2);
+	assert_int_equal(stats.closed, 0);
+	assert_int_equal(stats.unread_dropped, 2);
+	assert_int_equal(stats.dialogs_refused, 0);
+	assert_int_equal(world_event(&w, "StasisStart", OPENS, "c4", "{}"), -ENOENT);
+	streams_stats(w.streams, &streams);
+	assert_int_equal(streams.streams, 1 + 2 * 3);
+	/* The bus settles what is gone: nothing. */
+	for (size_t i = 0; i < w.sent.n; i++)
+		memory_port_settle(w.bus, w.sent.at[i], 0);
+	world_settle(&w);
+	world_destroy(&w);
+}
+
+static void unread_call_is_dropped_after_an_hour_but_not_while_the_bus_is_away(void **state)
+{
+	struct hub_stats stats;
+	struct stream_stats streams;
+	struct world w;
+
+	world_create(&w, &(struct world_options){ .manual_bus = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(&w, "StasisEnd", OBJECT_ENDS, "c1", "{}");
+	world_settle(&w);
+	memory_port_up(w.bus, false);
+	loop_test_advance(w.loop, 2 * 3600000);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.closed, 1);
+	memory_port_up(w.bus, true);
+	world_settle(&w);
+	assert_string_equal(world_sent(&w),
+			    "AppStart StasisStart StasisEnd AppStart StasisStart StasisEnd");
+	loop_test_advance(w.loop, 3600000);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.closed, 0);
+	assert_int_equal(stats.unread_dropped, 2);
+	world_settle(&w);
+	streams_stats(w.streams, &streams);
+	assert_int_equal(streams.streams, 1);
+	assert_int_equal(streams.messages_in_memory, 1); /* the AppStart */
+	world_destroy(&w);
+}
+
+static void closed_call_lies_on_the_disk_and_not_in_memory(void **state)
+{
+	char dir[64];
+	struct stream_stats streams;
+	struct world w;
+
+	dir_make(dir);
+	world_create(&w, &(struct world_options){ .dir = dir });
+	memory_port_up(w.bus, false);
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	for (int i = 0; i < 50; i++)
+		(void)world_event(&w, "Dial", 0, "c1", "{}");
+	(void)world_event(&w, "StasisEnd", OBJECT_ENDS, "c1", "{}");
+	world_settle(&w);
+	loop_test_advance(w.loop, 10001);
+	world_settle(&w);
+	streams_stats(w.streams, &streams);
+	assert_int_equal(streams.messages_in_memory, 1); /* the AppStart */
+	memory_port_up(w.bus, true);
+	for (int i = 0; i < 1000 && w.sent.n < 53; i++)
+		world_settle(&w);
+	assert_int_equal(w.sent.n, 53);
+	for (size_t i = 1; i < w.sent.n; i++)
+		assert_int_equal(w.sent.at[i]->seq, i);
+	world_destroy(&w);
+	dir_remove(dir);
+}
+
 static void command_from_before_a_restart_is_not_done_twice(void **state)
 {
 	char dir[64], dialog[64];
@@ -666,6 +758,10 @@ int main(void)
 						setup, teardown),
 		cmocka_unit_test(command_at_the_last_moment_keeps_the_dialog),
 		cmocka_unit_test(bus_pauses_by_the_commands_that_really_wait),
+		cmocka_unit_test(full_table_drops_the_oldest_unread_call_and_takes_a_new_one),
+		cmocka_unit_test(
+			unread_call_is_dropped_after_an_hour_but_not_while_the_bus_is_away),
+		cmocka_unit_test(closed_call_lies_on_the_disk_and_not_in_memory),
 		cmocka_unit_test(command_from_before_a_restart_is_not_done_twice),
 	};
 
