@@ -37,6 +37,7 @@ struct stream {
 	bool record;   /* wanted in the journal */
 	bool detached; /* the journal refused once: the rest is in memory alone */
 	bool wake;     /* readers are to be told */
+	bool discard;  /* nothing that was appended is needed */
 	char name[];
 };
 

@@ -39,6 +39,7 @@ int hub_create(const struct hub_options *options, struct hub **ret)
 	set_defaults(&hub->opt);
 	list_init(&hub->ports);
 	list_init(&hub->unsaved);
+	list_init(&hub->closed);
 	list_init(&hub->observers);
 	list_init(&hub->receipts);
 	task_init(&hub->save, options->loop, hub_save, hub);

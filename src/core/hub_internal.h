@@ -32,6 +32,7 @@ struct hub {
 	struct map dialogs;      /* struct dialog.node */
 	struct map objects;      /* struct object.node */
 	struct list unsaved;     /* struct dialog.unsaved */
+	struct list closed;      /* struct dialog.closed, the oldest first */
 	struct list observers;   /* struct observer.link */
 	struct list receipts;    /* struct receipt.link */
 	struct task save;
@@ -79,6 +80,7 @@ struct dialog {
 	struct list bindings; /* struct binding.of_dialog */
 	struct list unsaved;  /* hub.unsaved */
 	struct list blocked;  /* port.blocked of the engine */
+	struct list closed;   /* hub.closed */
 	struct hub *hub;
 	struct application *application;
 	struct port *engine;
@@ -94,7 +96,8 @@ struct dialog {
 	struct timer linger;      /* ending -> closed -> gone */
 	uint64_t closed_ms;
 	uint64_t opened_wall_ns;
-	bool announced, dropped;
+	uint64_t announced; /* number of its AppStart; 0: not yet */
+	bool dropped;
 	char id[RAND_DIALOG_ID_SIZE];
 	char channel[96]; /* id of the first channel, for people */
 	char label[128];  /* "PJSIP/alice-01 1001 -> 7000": what the engine called it */
@@ -174,6 +177,8 @@ void dialog_listen(struct dialog *dialog);
 void dialog_announce(struct dialog *dialog);
 /* Its AppStart has gone out: now its events may. */
 void dialog_announced(struct dialog *dialog);
+/* Events wait unless the bus has taken the AppStart for good (after a restart, a lost link). */
+void dialog_hold(struct dialog *dialog);
 /* After channels came or went. */
 void dialog_channels_changed(struct dialog *dialog);
 /* The stored state says closed already. */

@@ -18,7 +18,14 @@
 #include "core/core_internal.h"
 #include "journal/journal.h"
 
-enum { RING_MAX = 1024, MEMORY_MAX = 10000, HEAD_MAX = 1 << 20, SEVEN_DAYS_MS = 604800000 };
+enum {
+	RING_MAX = 1024,
+	MEMORY_MAX = 10000,
+	MEMORY_BYTES = 256 << 20,
+	SPARE = 16, /* messages that a stream without a record keeps when memory is short */
+	HEAD_MAX = 1 << 20,
+	SEVEN_DAYS_MS = 604800000
+};
 
 struct waiting {
 	uint64_t lsn;
@@ -49,7 +56,8 @@ struct streams {
 	bool failed;
 };
 
-static int waitings_push(struct waitings *w, const struct waiting *entry)
+/* Room for one more: 0 or -ENOMEM. */
+static int waitings_reserve(struct waitings *w)
 {
 	if (w->head && w->head == w->n)
 		w->head = w->n = 0;
@@ -70,8 +78,13 @@ static int waitings_push(struct waitings *w, const struct waiting *entry)
 		}
 		*w = (struct waitings){ at, 0, live, cap };
 	}
-	w->at[w->n++] = *entry;
 	return 0;
+}
+
+/* After waitings_reserve. */
+static void waitings_push(struct waitings *w, const struct waiting *entry)
+{
+	w->at[w->n++] = *entry;
 }
 
 static bool waitings_pop(struct waitings *w, uint64_t lsn, struct waiting *ret)
@@ -97,6 +110,18 @@ void streams_count_disk_read(struct streams *set)
 	set->stats.disk_reads++;
 }
 
+static size_t msg_bytes(const struct msg *msg)
+{
+	return sizeof(*msg) + blob_str(msg->payload).n;
+}
+
+static void shift(struct stream *s)
+{
+	s->set->stats.bytes_in_memory -= msg_bytes(ring_get(&s->ring, s->ring.first));
+	s->set->stats.messages_in_memory--;
+	ring_shift(&s->ring);
+}
+
 static void stream_forget(struct stream *s)
 {
 	map_del(&s->set->by_name, &s->node);
@@ -105,15 +130,10 @@ static void stream_forget(struct stream *s)
 		jstream_on_expired(s->js, NULL, NULL); /* it stays if the drop is refused */
 		(void)jstream_drop(s->set->journal, s->js);
 	}
-	s->set->stats.messages_in_memory -= s->ring.n;
+	while (s->ring.n)
+		shift(s);
 	ring_fini(&s->ring);
 	free(s);
-}
-
-static void shift(struct stream *s)
-{
-	ring_shift(&s->ring);
-	s->set->stats.messages_in_memory--;
 }
 
 static void stream_drop_below(struct stream *s, uint64_t seq)
@@ -200,24 +220,49 @@ void stream_mark(struct stream *s, bool wake)
 	task_defer(&s->set->task);
 }
 
+/* Recorded streams go on on the disk, the others lose their oldest. */
 static void stream_evict(struct stream *s)
 {
 	const struct stream_limits *limits = &s->set->limits;
+	const struct stream_stats *stats = &s->set->stats;
+	bool recorded = s->js && !s->detached;
+	size_t keep = recorded ? limits->ring_max : limits->memory_max,
+	       least = recorded ? 0 : SPARE;
 
-	if (s->js && !s->detached) {
-		while (s->ring.n > limits->ring_max && s->ring.first < s->visible)
+	while (s->ring.n && s->ring.first < s->visible &&
+	       (s->ring.n > keep ||
+		(s->ring.n > least && stats->bytes_in_memory > limits->memory_bytes))) {
+		uint64_t before = s->first;
+
+		if (recorded) {
 			shift(s);
-		return;
-	}
-	while (s->ring.n > limits->memory_max && s->ring.first < s->visible) {
-		s->set->stats.dropped++;
+			continue;
+		}
 		stream_drop_below(s, s->ring.first + 1);
+		s->set->stats.dropped += s->first - before;
 	}
+}
+
+void stream_spill(struct stream *s)
+{
+	while (s->js && !s->detached && s->ring.n && s->ring.first < s->visible)
+		shift(s);
+}
+
+uint64_t stream_discard(struct stream *s)
+{
+	uint64_t n = s->next - s->first;
+
+	s->discard = true;
+	stream_trim(s, s->visible);
+	return n;
 }
 
 static void stream_show(struct stream *s, uint64_t visible)
 {
 	s->visible = visible;
+	if (s->discard)
+		stream_trim(s, visible);
 	stream_evict(s);
 	stream_mark(s, true);
 }
@@ -281,6 +326,8 @@ int streams_create(struct loop *loop, const struct log *log, const struct stream
 		set->limits.max_age_ms = SEVEN_DAYS_MS;
 	if (!set->limits.memory_max)
 		set->limits.memory_max = MEMORY_MAX;
+	if (!set->limits.memory_bytes)
+		set->limits.memory_bytes = MEMORY_BYTES;
 	map_init(&set->by_name);
 	list_init(&set->dirty);
 	task_init(&set->task, loop, on_task, set);
@@ -445,7 +492,7 @@ static int journal_msg(struct stream *s, const struct msg *msg, uint64_t *ret_ls
 	int rc;
 
 	if (!s->js)
-		return -ENOMEM;
+		return -ENOSPC; /* the journal takes no more streams */
 	buf_clear(&set->head);
 	rc = msg_encode(msg, &set->head);
 	if (rc < 0)
@@ -460,40 +507,64 @@ static void stream_detach(struct stream *s, int rc)
 	struct streams *set = s->set;
 
 	s->detached = true;
-	if (set->stats.unrecorded++ == 0 && !set->failed)
+	if (set->stats.unrecorded == 0 && !set->failed)
 		log_error(set->log, "journal refused", "stream=%s reason=%s then=%s", s->name,
 			  strerror(-rc), "the rest of this stream is kept in memory only");
 }
 
-/* After the journal's own appends, in their order, so that messages become visible in theirs. */
-static int wait_written(struct stream *s, uint64_t lsn)
-{
-	struct waiting w = { .lsn = lsn, .stream = s };
-	int rc = waitings_push(&s->set->writing, &w);
-
-	if (rc == 0)
-		(void)stream_ref(s);
-	return rc;
-}
-
-static int wait_done(struct streams *set, uint64_t lsn, stream_done_fn done, void *arg)
+static void wait_done(struct streams *set, uint64_t lsn, stream_done_fn done, void *arg)
 {
 	struct waiting w = { .lsn = lsn, .done = done, .arg = arg };
 
-	if (lsn)
-		return waitings_push(&set->syncing, &w);
-	task_defer(&set->task);
-	return waitings_push(&set->finished, &w);
+	if (!lsn)
+		task_defer(&set->task);
+	waitings_push(lsn ? &set->syncing : &set->finished, &w);
 }
 
-static void stream_took(struct stream *s, uint64_t lsn)
+/* lsn: it becomes visible when that is written, behind the journal's own appends; 0: at once. */
+static void stream_took(struct stream *s, const struct msg *msg, uint64_t lsn)
 {
+	struct waiting w = { .lsn = lsn, .stream = s };
+
 	s->next++;
 	s->set->stats.appended++;
 	s->set->stats.messages_in_memory++;
-	if (lsn && wait_written(s, lsn) == 0)
+	s->set->stats.bytes_in_memory += msg_bytes(msg);
+	if (!lsn) {
+		stream_show(s, s->next);
 		return;
-	stream_show(s, s->next);
+	}
+	(void)stream_ref(s);
+	waitings_push(&s->set->writing, &w);
+}
+
+/* In the journal, if it is to be there: 0 and *ret_lsn (0: in memory alone), or a refusal. */
+static int stream_record(struct stream *s, const struct msg *msg, bool receipt, uint64_t *ret_lsn)
+{
+	struct streams *set = s->set;
+	int rc;
+
+	if (!s->record || !set->journal)
+		return 0;
+	rc = s->detached ? -EIO : journal_msg(s, msg, ret_lsn);
+	if (rc == 0)
+		set->last_lsn = *ret_lsn;
+	else if (receipt || rc == -EMSGSIZE)
+		return rc;
+	else if (!s->detached)
+		stream_detach(s, rc);
+	if (rc < 0)
+		set->stats.unrecorded++;
+	return 0;
+}
+
+static int reserve(struct streams *set)
+{
+	int rc = waitings_reserve(&set->writing);
+
+	if (rc == 0)
+		rc = waitings_reserve(&set->syncing);
+	return rc < 0 ? rc : waitings_reserve(&set->finished);
 }
 
 int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
@@ -503,24 +574,22 @@ int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *
 	int rc;
 
 	assert(msg->seq == s->next);
-	rc = ring_push(&s->ring, msg);
+	rc = reserve(set);
+	if (rc == 0)
+		rc = ring_push(&s->ring, msg);
 	if (rc < 0)
 		return rc;
-	if (s->record && set->journal && !s->detached) {
-		rc = journal_msg(s, msg, &lsn);
-		if (rc < 0 && done) {
-			s->ring.n--; /* the newest: back out */
-			(void)msg_unref(msg);
-			return rc;
-		}
-		if (rc < 0)
-			stream_detach(s, rc);
-		else
-			set->last_lsn = lsn;
+	rc = stream_record(s, msg, done, &lsn);
+	if (rc < 0) {
+		s->ring.n--; /* the newest: back out */
+		(void)msg_unref(msg);
+		return rc;
 	}
 	/* In memory alone, but behind what is still being written. */
-	stream_took(s, lsn || s->visible == s->next ? lsn : set->last_lsn);
-	return done ? wait_done(set, lsn, done, arg) : 0;
+	stream_took(s, msg, lsn || s->visible == s->next ? lsn : set->last_lsn);
+	if (done)
+		wait_done(set, lsn, done, arg);
+	return 0;
 }
 
 void streams_stats(const struct streams *set, struct stream_stats *ret)

@@ -387,6 +387,325 @@ static void calls_and_unread_events_survive_a_restart(void **state)
 	dir_remove(dir);
 }
 
+static void call_that_ended_while_the_bus_was_away_is_told_later(void **state)
+{
+	struct world *w = *state;
+
+	memory_port_up(w->bus, false);
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(w, "StasisEnd", OBJECT_LEAVES, "c1", "{}");
+	world_settle(w);
+	loop_test_advance(w->loop, 60000);
+	assert_int_equal(w->sent.n, 0);
+	memory_port_up(w->bus, true);
+	world_settle(w);
+	assert_string_equal(world_sent(w), "AppStart StasisStart StasisEnd");
+	loop_test_advance(w->loop, 60000);
+}
+
+static void appstart_goes_first_again_after_a_lost_link(void **state)
+{
+	struct world w;
+
+	world_create(&w, &(struct world_options){ .manual_bus = true });
+	for (int i = 0; i < 20; i++) {
+		char id[16];
+
+		(void)snprintf(id, sizeof(id), "c%d", i);
+		(void)world_event(&w, "StasisStart", OPENS, id, "{}");
+	}
+	world_settle(&w);
+	got_clear(&w.sent); /* none of them was settled */
+	memory_port_up(w.bus, false);
+	memory_port_up(w.bus, true);
+	world_settle(&w);
+	assert_int_equal(w.sent.n, 40);
+	for (size_t i = 0; i < w.sent.n; i++)
+		for (size_t k = 0; w.sent.at[i]->kind == MSG_ANNOUNCE && k < i; k++)
+			assert_false(str_eq(w.sent.at[k]->dialog, w.sent.at[i]->dialog));
+	world_destroy(&w);
+}
+
+static void appstart_goes_first_after_a_restart(void **state)
+{
+	char dir[64];
+	struct world w;
+
+	dir_make(dir);
+	world_create(&w, &(struct world_options){ .dir = dir, .manual_bus = true });
+	for (int i = 0; i < 20; i++) {
+		char id[16];
+
+		(void)snprintf(id, sizeof(id), "c%d", i);
+		(void)world_event(&w, "StasisStart", OPENS, id, "{}");
+	}
+	world_settle(&w);
+	assert_int_equal(w.sent.n, 40);
+	world_destroy(&w);
+
+	world_create(&w, &(struct world_options){ .dir = dir });
+	for (int i = 0; i < 1000 && w.sent.n < 40; i++)
+		world_settle(&w);
+	assert_int_equal(w.sent.n, 40);
+	for (size_t i = 0; i < w.sent.n; i++)
+		for (size_t k = 0; w.sent.at[i]->kind == MSG_ANNOUNCE && k < i; k++)
+			assert_false(str_eq(w.sent.at[k]->dialog, w.sent.at[i]->dialog));
+	world_destroy(&w);
+	dir_remove(dir);
+}
+
+static void call_that_nobody_heard_of_is_told_after_a_restart(void **state)
+{
+	char dir[64];
+	struct world w;
+
+	dir_make(dir);
+	world_create(&w, &(struct world_options){ .dir = dir, .manual_listen = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(&w);
+	assert_int_equal(w.sent.n, 0);
+	world_destroy(&w);
+
+	world_create(&w, &(struct world_options){ .dir = dir });
+	world_settle(&w);
+	assert_string_equal(world_sent(&w), "AppStart StasisStart");
+	world_destroy(&w);
+	dir_remove(dir);
+}
+
+static void commands_behind_one_without_answer_are_answered_with_it(void **state)
+{
+	struct world *w = *state;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(w);
+	for (int i = 0; i < 3; i++)
+		(void)world_command(w, "POST", "/a", "1");
+	world_settle(w);
+	loop_test_advance(w->loop, 30001);
+	world_settle(w);
+	assert_int_equal(w->commands.n, 1); /* what nobody waits for any more is not done */
+	assert_string_equal(world_sent(w), "AppStart StasisStart 504 504 504");
+	assert_int_equal(w->settles, 3);
+}
+
+static void command_for_an_engine_that_stays_full_is_answered(void **state)
+{
+	struct world *w = *state;
+
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(w, "StasisStart", OPENS, "c2", "{}");
+	world_settle(w);
+	w->engine_conf.capacity = 1;
+	(void)world_command(w, "POST", "/a", "1");
+	world_settle(w);
+	(void)snprintf(w->dialog, sizeof(w->dialog), "%.*s", STR_ARG(w->sent.at[0]->dialog));
+	(void)world_command(w, "POST", "/b", "2");
+	world_settle(w);
+	assert_int_equal(w->commands.n, 1);
+	loop_test_advance(w->loop, 30001);
+	world_settle(w);
+	assert_int_equal(w->commands.n, 1);
+	assert_string_equal(world_sent(w), "AppStart AppStart StasisStart StasisStart 504 504");
+}
+
+static void event_of_too_many_calls_is_counted(void **state)
+{
+	struct world *w = *state;
+	struct object_ref refs[40];
+	char ids[40][16];
+	struct delivery e = { .kind = MSG_EVENT,
+			      .application = STR("app"),
+			      .type = STR("BridgeX"),
+			      .objects = refs,
+			      .n_objects = 40 };
+	struct hub_stats stats;
+
+	for (size_t i = 0; i < 40; i++) {
+		(void)snprintf(ids[i], sizeof(ids[i]), "c%zu", i);
+		(void)world_event(w, "StasisStart", OPENS, ids[i], "{}");
+		refs[i] = (struct object_ref){ .id = str_from(ids[i]) };
+	}
+	world_settle(w);
+	got_clear(&w->sent);
+	assert_int_equal(port_deliver(memory_port_port(w->engine), &e), 0);
+	world_settle(w);
+	assert_int_equal(w->sent.n, 32);
+	hub_stats(w->hub, &stats);
+	assert_int_equal(stats.events_cut, 1);
+}
+
+static void call_whose_channel_cannot_be_kept_does_not_stay(void **state)
+{
+	struct world *w = *state;
+	struct hub_stats stats;
+	char id[2000];
+
+	memset(id, 'x', sizeof(id) - 1);
+	id[sizeof(id) - 1] = '\0';
+	assert_int_equal(world_event(w, "StasisStart", OPENS, id, "{}"), 0);
+	world_settle(w);
+	loop_test_advance(w->loop, 60000);
+	world_settle(w);
+	hub_stats(w->hub, &stats);
+	assert_int_equal(stats.dialogs_opened, 1);
+	assert_int_equal(stats.dialogs, 0);
+}
+
+static void command_at_the_last_moment_keeps_the_dialog(void **state)
+{
+	char dir[64];
+	struct world w;
+
+	dir_make(dir);
+	world_create(&w, &(struct world_options){ .dir = dir });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(&w, "StasisEnd", OBJECT_LEAVES, "c1", "{}");
+	world_settle(&w);
+	assert_int_equal(world_command(&w, "GET", "/a", "1"), 0);
+	loop_test_advance(w.loop, 10001); /* no turn in between: it is not written yet */
+	world_settle(&w);
+	assert_int_equal(w.commands.n, 1);
+	memory_port_reply(w.engine, w.commands.at[0], 404, STR(""));
+	world_settle(&w);
+	assert_string_equal(world_sent(&w), "AppStart StasisStart StasisEnd 404");
+	world_destroy(&w);
+	dir_remove(dir);
+}
+
+static void bus_pauses_by_the_commands_that_really_wait(void **state)
+{
+	char dir[64];
+	struct world w;
+
+	dir_make(dir);
+	world_create(&w, &(struct world_options){ .dir = dir, .commands_max = 10 });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(&w);
+	for (int i = 0; i < 10; i++)
+		assert_int_equal(world_command(&w, "POST", "/a", "1"), 0);
+	world_settle(&w);
+	world_destroy(&w);
+
+	/* The ten of the last run are answered, and don't count against those of this one. */
+	world_create(&w, &(struct world_options){ .dir = dir, .commands_max = 10 });
+	for (int i = 0; i < 10; i++) {
+		char id[16];
+
+		(void)snprintf(id, sizeof(id), "d%d", i);
+		(void)world_event(&w, "StasisStart", OPENS, id, "{}");
+		world_settle(&w);
+		for (int k = 0; k < 10; k++)
+			assert_int_equal(world_command(&w, "POST", "/a", "1"), 0);
+		assert_int_equal(memory_port_paused(w.bus), i == 9);
+	}
+	world_settle(&w);
+	while (w.commands.n && memory_port_paused(w.bus)) {
+		struct msg *m = w.commands.at[--w.commands.n];
+
+		memory_port_reply(w.engine, m, 200, STR(""));
+		(void)msg_unref(m);
+		for (int i = 0; i < 5; i++)
+			loop_turn(w.loop);
+		world_settle(&w);
+	}
+	assert_false(memory_port_paused(w.bus));
+	world_destroy(&w);
+	dir_remove(dir);
+}
+
+static void full_table_drops_the_oldest_unread_call_and_takes_a_new_one(void **state)
+{
+	struct hub_stats stats;
+	struct stream_stats streams;
+	struct world w;
+	char first[64];
+
+	world_create(&w, &(struct world_options){ .dialogs_max = 2, .manual_bus = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(&w, "StasisEnd", OBJECT_ENDS, "c1", "{}");
+	world_settle(&w);
+	(void)snprintf(first, sizeof(first), "%s", w.dialog);
+	(void)world_event(&w, "StasisStart", OPENS, "c2", "{}");
+	world_settle(&w);
+	loop_test_advance(w.loop, 10001);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 1);
+	assert_int_equal(stats.closed, 1);
+	assert_int_equal(world_event(&w, "StasisStart", OPENS, "c3", "{}"), 0);
+	world_settle(&w);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 2);
+	assert_int_equal(stats.closed, 0);
+	assert_int_equal(stats.unread_dropped, 2);
+	assert_int_equal(stats.dialogs_refused, 0);
+	assert_int_equal(world_event(&w, "StasisStart", OPENS, "c4", "{}"), -ENOENT);
+	streams_stats(w.streams, &streams);
+	assert_int_equal(streams.streams, 1 + 2 * 3);
+	/* The bus settles what is gone: nothing. */
+	for (size_t i = 0; i < w.sent.n; i++)
+		memory_port_settle(w.bus, w.sent.at[i], 0);
+	world_settle(&w);
+	world_destroy(&w);
+}
+
+static void unread_call_is_dropped_after_an_hour_but_not_while_the_bus_is_away(void **state)
+{
+	struct hub_stats stats;
+	struct stream_stats streams;
+	struct world w;
+
+	world_create(&w, &(struct world_options){ .manual_bus = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(&w, "StasisEnd", OBJECT_ENDS, "c1", "{}");
+	world_settle(&w);
+	memory_port_up(w.bus, false);
+	loop_test_advance(w.loop, 2 * 3600000);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.closed, 1);
+	memory_port_up(w.bus, true);
+	world_settle(&w);
+	assert_string_equal(world_sent(&w),
+			    "AppStart StasisStart StasisEnd AppStart StasisStart StasisEnd");
+	loop_test_advance(w.loop, 3600000);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.closed, 0);
+	assert_int_equal(stats.unread_dropped, 2);
+	world_settle(&w);
+	streams_stats(w.streams, &streams);
+	assert_int_equal(streams.streams, 1);
+	assert_int_equal(streams.messages_in_memory, 1); /* the AppStart */
+	world_destroy(&w);
+}
+
+static void closed_call_lies_on_the_disk_and_not_in_memory(void **state)
+{
+	char dir[64];
+	struct stream_stats streams;
+	struct world w;
+
+	dir_make(dir);
+	world_create(&w, &(struct world_options){ .dir = dir });
+	memory_port_up(w.bus, false);
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	for (int i = 0; i < 50; i++)
+		(void)world_event(&w, "Dial", 0, "c1", "{}");
+	(void)world_event(&w, "StasisEnd", OBJECT_ENDS, "c1", "{}");
+	world_settle(&w);
+	loop_test_advance(w.loop, 10001);
+	world_settle(&w);
+	streams_stats(w.streams, &streams);
+	assert_int_equal(streams.messages_in_memory, 1); /* the AppStart */
+	memory_port_up(w.bus, true);
+	for (int i = 0; i < 1000 && w.sent.n < 53; i++)
+		world_settle(&w);
+	assert_int_equal(w.sent.n, 53);
+	for (size_t i = 1; i < w.sent.n; i++)
+		assert_int_equal(w.sent.at[i]->seq, i);
+	world_destroy(&w);
+	dir_remove(dir);
+}
+
 static void command_from_before_a_restart_is_not_done_twice(void **state)
 {
 	char dir[64], dialog[64];
@@ -447,6 +766,25 @@ int main(void)
 		cmocka_unit_test(full_bus_gets_everything_in_order),
 		cmocka_unit_test(message_given_back_is_sent_again_first),
 		cmocka_unit_test(calls_and_unread_events_survive_a_restart),
+		cmocka_unit_test_setup_teardown(
+			call_that_ended_while_the_bus_was_away_is_told_later, setup, teardown),
+		cmocka_unit_test(appstart_goes_first_again_after_a_lost_link),
+		cmocka_unit_test(appstart_goes_first_after_a_restart),
+		cmocka_unit_test(call_that_nobody_heard_of_is_told_after_a_restart),
+		cmocka_unit_test_setup_teardown(
+			commands_behind_one_without_answer_are_answered_with_it, setup, teardown),
+		cmocka_unit_test_setup_teardown(command_for_an_engine_that_stays_full_is_answered,
+						setup, teardown),
+		cmocka_unit_test_setup_teardown(event_of_too_many_calls_is_counted, setup,
+						teardown),
+		cmocka_unit_test_setup_teardown(call_whose_channel_cannot_be_kept_does_not_stay,
+						setup, teardown),
+		cmocka_unit_test(command_at_the_last_moment_keeps_the_dialog),
+		cmocka_unit_test(bus_pauses_by_the_commands_that_really_wait),
+		cmocka_unit_test(full_table_drops_the_oldest_unread_call_and_takes_a_new_one),
+		cmocka_unit_test(
+			unread_call_is_dropped_after_an_hour_but_not_while_the_bus_is_away),
+		cmocka_unit_test(closed_call_lies_on_the_disk_and_not_in_memory),
 		cmocka_unit_test(command_from_before_a_restart_is_not_done_twice),
 	};
 
