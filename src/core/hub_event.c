@@ -96,14 +96,12 @@ static void end_all(struct port *port, const struct delivery *e)
 static void append_event(struct dialog *d, const struct delivery *e, struct blob *payload,
 			 uint64_t wall_ns)
 {
-	char topic[TOPIC_MAX];
-	int n = snprintf(topic, sizeof(topic), "events_%s", d->id);
 	struct msg init = {
 		.kind = MSG_EVENT,
 		.flags = e->flags,
 		.seq = stream_next(d->events),
 		.wall_ns = wall_ns,
-		.topic = str_make(topic, (size_t)n),
+		.topic = dialog_topic(d, d->events),
 		.node = e->node,
 		.application = d->application->node.key,
 		.dialog = str_from(d->id),
