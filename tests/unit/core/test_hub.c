@@ -684,6 +684,44 @@ static void closed_call_lies_on_the_disk_and_not_in_memory(void **state)
 	dir_remove(dir);
 }
 
+static void on_stopped(void *arg)
+{
+	++*(int *)arg;
+}
+
+static void stop_ends_with_messages_and_commands_in_flight(void **state)
+{
+	struct world w;
+	int stopped = 0;
+
+	world_create(&w, &(struct world_options){ .manual_bus = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(&w);
+	(void)world_command(&w, "POST", "/a", "1");
+	(void)world_command(&w, "POST", "/b", "2");
+	world_settle(&w);
+	hub_stop(w.hub, 3000, on_stopped, &stopped);
+	assert_int_equal(stopped, 0);
+	world_settle(&w);
+	assert_int_equal(stopped, 1);
+	loop_test_advance(w.loop, 60000);
+	assert_int_equal(stopped, 1);
+	world_destroy(&w);
+}
+
+static void stop_closes_the_buses_when_nobody_asks_to_be_told(void **state)
+{
+	struct world w;
+
+	world_create(&w, &(struct world_options){ 0 });
+	hub_stop(w.hub, 3000, NULL, NULL);
+	world_settle(&w);
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	world_settle(&w);
+	assert_int_equal(w.sent.n, 0);
+	world_destroy(&w);
+}
+
 static void command_from_before_a_restart_is_not_done_twice(void **state)
 {
 	char dir[64], dialog[64];
@@ -762,6 +800,8 @@ int main(void)
 		cmocka_unit_test(
 			unread_call_is_dropped_after_an_hour_but_not_while_the_bus_is_away),
 		cmocka_unit_test(closed_call_lies_on_the_disk_and_not_in_memory),
+		cmocka_unit_test(stop_ends_with_messages_and_commands_in_flight),
+		cmocka_unit_test(stop_closes_the_buses_when_nobody_asks_to_be_told),
 		cmocka_unit_test(command_from_before_a_restart_is_not_done_twice),
 	};
 
