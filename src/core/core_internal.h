@@ -25,6 +25,27 @@ void ring_shift(struct ring *ring);
 /* Borrowed; NULL when it is not there. */
 struct msg *ring_get(const struct ring *ring, uint64_t seq);
 
+struct waiting {
+	uint64_t lsn;
+	struct stream *stream; /* writing: a reference */
+	stream_done_fn done;   /* syncing */
+	void *arg;
+	int rc;
+};
+
+/* First in, first out; the array starts over whenever it is empty. */
+struct waitings {
+	struct waiting *at;
+	size_t head, n, cap;
+};
+
+/* Room for one more: 0 or -ENOMEM. */
+int waitings_reserve(struct waitings *w);
+/* After waitings_reserve. */
+void waitings_push(struct waitings *w, const struct waiting *entry);
+/* The first, if the log has come so far. */
+bool waitings_pop(struct waitings *w, uint64_t lsn, struct waiting *ret);
+
 struct stream {
 	struct map_node node; /* streams.by_name */
 	struct streams *set;

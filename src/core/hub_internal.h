@@ -36,12 +36,13 @@ struct hub {
 	struct list observers;   /* struct observer.link */
 	struct list receipts;    /* struct receipt.link */
 	struct task save;
+	struct timer save_again; /* the journal refused */
 	struct timer stop_timer;
 	void (*stop_done)(void *arg);
 	void *stop_arg;
 	struct hub_stats stats;
 	unsigned n_ports;
-	bool recovering, buses_stopping;
+	bool recovering, stopping, buses_stopping;
 };
 
 struct port {

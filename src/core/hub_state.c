@@ -15,7 +15,7 @@
 #include "core/hub_internal.h"
 #include "journal/journal.h"
 
-enum { VALUE_MAX = 65535, KEY_MAX = 64 };
+enum { VALUE_MAX = 65535, KEY_MAX = 64, SAVE_AGAIN_MS = 2000 };
 #define STATES_MAX ((size_t)1 << 32)
 #define VERSION    STR("1")
 
@@ -63,7 +63,8 @@ static void add_number(struct buf *b, uint64_t v)
 	add(b, str_make(text, (size_t)n));
 }
 
-static void save(struct dialog *d)
+/* 0 or a negative errno. */
+static int save(struct dialog *d)
 {
 	auto_buf struct buf b;
 	char key[KEY_MAX];
@@ -88,7 +89,7 @@ static void save(struct dialog *d)
 		add_number(&b, one->live);
 		add(&b, one->object->id);
 	}
-	(void)journal_put(d->hub->opt.journal, key_of(d, key), buf_str(&b), &lsn);
+	return journal_put(d->hub->opt.journal, key_of(d, key), buf_str(&b), &lsn);
 }
 
 void hub_save(void *arg)
@@ -98,8 +99,11 @@ void hub_save(void *arg)
 	while (!list_empty(&hub->unsaved)) {
 		struct dialog *d = container_of(hub->unsaved.next, struct dialog, unsaved);
 
+		if (save(d) < 0) {
+			(void)timer_start(&hub->save_again, SAVE_AGAIN_MS);
+			return;
+		}
 		list_del(&d->unsaved);
-		save(d);
 	}
 }
 

@@ -27,20 +27,6 @@ enum {
 	SEVEN_DAYS_MS = 604800000
 };
 
-struct waiting {
-	uint64_t lsn;
-	struct stream *stream; /* writing: a reference */
-	stream_done_fn done;   /* syncing */
-	void *arg;
-	int rc;
-};
-
-/* First in, first out; the array starts over whenever it is empty. */
-struct waitings {
-	struct waiting *at;
-	size_t head, n, cap;
-};
-
 struct streams {
 	struct loop *loop;
 	const struct log *log;
@@ -55,45 +41,6 @@ struct streams {
 	struct stream_stats stats;
 	bool failed;
 };
-
-/* Room for one more: 0 or -ENOMEM. */
-static int waitings_reserve(struct waitings *w)
-{
-	if (w->head && w->head == w->n)
-		w->head = w->n = 0;
-	if (w->n == w->cap) {
-		size_t live = w->n - w->head, cap = w->cap;
-		struct waiting *at = w->at;
-
-		if (w->head > w->cap / 2) {
-			memmove(at, at + w->head, live * sizeof(*at));
-		} else {
-			cap = cap ? cap * 2 : 64;
-			at = malloc(cap * sizeof(*at));
-			if (!at)
-				return -ENOMEM;
-			if (live)
-				memcpy(at, w->at + w->head, live * sizeof(*at));
-			free(w->at);
-		}
-		*w = (struct waitings){ at, 0, live, cap };
-	}
-	return 0;
-}
-
-/* After waitings_reserve. */
-static void waitings_push(struct waitings *w, const struct waiting *entry)
-{
-	w->at[w->n++] = *entry;
-}
-
-static bool waitings_pop(struct waitings *w, uint64_t lsn, struct waiting *ret)
-{
-	if (w->head == w->n || w->at[w->head].lsn > lsn)
-		return false;
-	*ret = w->at[w->head++];
-	return true;
-}
 
 struct loop *streams_loop(const struct streams *set)
 {

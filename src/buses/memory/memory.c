@@ -84,6 +84,8 @@ static void on_close(void *arg)
 {
 	struct memory_port *m = arg;
 
+	task_cancel(&m->settle); /* what is in flight is dropped */
+	task_cancel(&m->grant);
 	port_set_state(m->port, PORT_CLOSED, "stopped");
 }
 
