@@ -150,6 +150,9 @@ int hub_event(struct port *port, const struct delivery *e)
 	if (!payload)
 		return -ENOMEM;
 	bind_all(e, &r);
+	/* One that could bind nothing (an id too long, no memory) has nothing to wait for. */
+	if (!r.at[0]->objects)
+		dialog_channels_changed(r.at[0]);
 	for (size_t i = 0; i < r.n; i++)
 		append_event(r.at[i], e, payload, now);
 	/* What could not be bound (no memory, an id too long) does not keep a dialog for ever. */

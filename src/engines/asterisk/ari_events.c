@@ -118,6 +118,7 @@ static const struct event_type types[] = {
 	{ STR_INIT("TextMessageReceived"), NAMES_ONLY },
 };
 
+enum { TYPE_MAX = 256 }; /* the longest of Asterisk's has 30 */
 enum { N_MEMBERS = sizeof(members) / sizeof(*members), N_TYPES = sizeof(types) / sizeof(*types) };
 
 const char *ari_event_type_name(size_t i)
@@ -316,7 +317,7 @@ int ari_event_parse(struct str frame, struct ari_event *ret)
 		if (item.value.type == JSON_OBJECT && n < ARI_EVENT_OBJECTS)
 			objects[n++] = item;
 	}
-	if (rc < 0 || !ret->type.n)
+	if (rc < 0 || !ret->type.n || ret->type.n > TYPE_MAX)
 		return -EBADMSG;
 	type = type_find(ret->type);
 	ret->known = type;
