@@ -65,8 +65,6 @@ static int dialog_streams(struct dialog *d)
 	if (rc == 0)
 		rc = cursor_create(d->commands, CURSOR_REQUIRED, 1, lane_pump, d, &d->lane);
 	d->unsure_below = stream_next(d->commands);
-	if (rc == 0)
-		lane_wake(d); /* a cursor tells of news only after it was asked once */
 	return rc;
 }
 
@@ -188,13 +186,16 @@ int dialog_open(struct hub *hub, struct application *application, struct port *e
 	return 0;
 }
 
+struct str dialog_topic(const struct dialog *d, const struct stream *stream)
+{
+	return str_skip(stream_name(stream), strlen(d->application->bus->scope) + 1);
+}
+
 static int bus_listen(struct dialog *d, bool on)
 {
 	struct port *bus = d->application->bus;
-	char topic[TOPIC_MAX];
-	int n = snprintf(topic, sizeof(topic), "commands_%s", d->id);
 
-	return bus->ops->listen(bus->self, str_make(topic, (size_t)n), on);
+	return bus->ops->listen(bus->self, dialog_topic(d, d->commands), on);
 }
 
 void dialog_listen(struct dialog *d)

@@ -135,15 +135,13 @@ int hub_command(struct port *bus, const struct delivery *c)
 static int reply_append(struct dialog *d, const struct msg *command, int status,
 			struct str content_type, struct str body)
 {
-	char topic[TOPIC_MAX];
-	int n = snprintf(topic, sizeof(topic), "responses_%s", d->id);
 	struct msg init = {
 		.kind = MSG_REPLY,
 		.status = status,
 		.seq = stream_next(d->responses),
 		.answers = command->seq,
 		.wall_ns = clock_wall_ns(),
-		.topic = str_make(topic, (size_t)n),
+		.topic = dialog_topic(d, d->responses),
 		.application = d->application->node.key,
 		.dialog = str_from(d->id),
 		.id = command->id,

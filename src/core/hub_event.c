@@ -96,14 +96,12 @@ static void end_all(struct port *port, const struct delivery *e)
 static void append_event(struct dialog *d, const struct delivery *e, struct blob *payload,
 			 uint64_t wall_ns)
 {
-	char topic[TOPIC_MAX];
-	int n = snprintf(topic, sizeof(topic), "events_%s", d->id);
 	struct msg init = {
 		.kind = MSG_EVENT,
 		.flags = e->flags,
 		.seq = stream_next(d->events),
 		.wall_ns = wall_ns,
-		.topic = str_make(topic, (size_t)n),
+		.topic = dialog_topic(d, d->events),
 		.node = e->node,
 		.application = d->application->node.key,
 		.dialog = str_from(d->id),
@@ -152,6 +150,9 @@ int hub_event(struct port *port, const struct delivery *e)
 	if (!payload)
 		return -ENOMEM;
 	bind_all(e, &r);
+	/* One that could bind nothing (an id too long, no memory) has nothing to wait for. */
+	if (!r.at[0]->objects)
+		dialog_channels_changed(r.at[0]);
 	for (size_t i = 0; i < r.n; i++)
 		append_event(r.at[i], e, payload, now);
 	/* What could not be bound (no memory, an id too long) does not keep a dialog for ever. */

@@ -175,6 +175,8 @@ int dialog_create(struct hub *hub, struct application *application, struct port 
 struct dialog *dialog_destroy(struct dialog *dialog);
 /* Asks the bus for commands, or announces at once where it hears all. */
 void dialog_listen(struct dialog *dialog);
+/* Of one of the dialog's streams: "events_<dialog>". */
+struct str dialog_topic(const struct dialog *dialog, const struct stream *stream);
 void dialog_announce(struct dialog *dialog);
 /* Its AppStart has gone out: now its events may. */
 void dialog_announced(struct dialog *dialog);

@@ -21,6 +21,7 @@ From a test (everything below may be called from the test's thread; the server h
     session.send_raw(b"\\x81\\x05hel")             # any bytes
     peer.handshake = 401                         # 401, 404, 500, or "garbage", "close", "hang"; None = good
     peer.rest_delay = 0.5; peer.rest_drop = True # slow or cut REST
+    peer.rest_raw = b"HTTP/1.1 200 OK\\r\\n..."   # these bytes as the answer to every REST request, then the end
     peer.replace("hello")                        # ApplicationReplaced on the old socket, as when it is stolen
     peer.down(); peer.up()                       # the whole server gone and back on the same port
     peer.flood(events=200_000, dialogs=500)      # at full speed; returns seconds taken
@@ -268,6 +269,7 @@ class AriPeer:
         self.handshake = None
         self.rest_delay = 0
         self.rest_drop = False
+        self.rest_raw = None
         self.requests = []
         self.sessions = []  # all that ever were, oldest first
         self.unauthorized = 0
@@ -504,6 +506,10 @@ class AriPeer:
             await asyncio.sleep(delay)
         if self.rest_drop:
             writer.transport.abort()
+            return False
+        if self.rest_raw is not None:
+            writer.write(self.rest_raw)
+            await writer.drain()
             return False
         status, body, headers = self._lookup(request)
         self._respond(writer, status, body, headers)

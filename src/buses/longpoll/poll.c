@@ -72,13 +72,38 @@ void answers_abandon(struct longpoll *bus)
 	}
 }
 
+static int envelope(struct longpoll *bus, const struct msg *msg, unsigned returns)
+{
+	return envelope_add(&bus->scratch, msg, str_from(bus->env.node), returns);
+}
+
+/* The command was done, and who sent it waits: that much must be said. */
+static int instead_of_reply(struct longpoll *bus, const struct msg *msg, unsigned returns)
+{
+	struct msg said = *msg;
+
+	said.status = 502;
+	said.content_type = STR("application/json");
+	said.payload = blob_create(STR("{\"message\":\"the engine's answer is too large for a "
+				       "message of this bus\"}"));
+	if (!said.payload)
+		return -ENOMEM;
+	int rc = envelope(bus, &said, returns);
+	(void)blob_unref(said.payload);
+	return rc;
+}
+
 static int object_add(struct longpoll *bus, const struct msg *msg, unsigned returns)
 {
 	struct str body = blob_str(msg->payload);
 	int rc;
 
-	if (msg->kind != MSG_DOCUMENT)
-		return envelope_add(&bus->scratch, msg, str_from(bus->env.node), returns);
+	if (msg->kind != MSG_DOCUMENT) {
+		rc = envelope(bus, msg, returns);
+		return rc == -ENOBUFS && msg->kind == MSG_REPLY
+			       ? instead_of_reply(bus, msg, returns)
+			       : rc;
+	}
 	if (!returns || !str_ends(body, STR("}")))
 		return buf_add(&bus->scratch, body);
 	rc = buf_add(&bus->scratch, str_make(body.p, body.n - 1));

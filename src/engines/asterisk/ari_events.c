@@ -118,6 +118,7 @@ static const struct event_type types[] = {
 	{ STR_INIT("TextMessageReceived"), NAMES_ONLY },
 };
 
+enum { TYPE_MAX = 256 }; /* the longest of Asterisk's has 30 */
 enum { N_MEMBERS = sizeof(members) / sizeof(*members), N_TYPES = sizeof(types) / sizeof(*types) };
 
 const char *ari_event_type_name(size_t i)
@@ -307,7 +308,8 @@ int ari_event_parse(struct str frame, struct ari_event *ret)
 	/* Not the scratch: this is the hot path. */
 	memset(ret, 0, offsetof(struct ari_event, objects));
 	ret->n_objects = ret->scratch_used = 0;
-	json_iter_init(&it, json_peek(frame));
+	/* What lies deeper passes as it came; only what is asked for is looked at. */
+	json_iter_init_shallow(&it, json_peek(frame));
 	if (!it.object)
 		return -EBADMSG;
 	while ((rc = json_next(&it, &item)) > 0) {
@@ -315,7 +317,7 @@ int ari_event_parse(struct str frame, struct ari_event *ret)
 		if (item.value.type == JSON_OBJECT && n < ARI_EVENT_OBJECTS)
 			objects[n++] = item;
 	}
-	if (rc < 0 || !ret->type.n)
+	if (rc < 0 || !ret->type.n || ret->type.n > TYPE_MAX)
 		return -EBADMSG;
 	type = type_find(ret->type);
 	ret->known = type;

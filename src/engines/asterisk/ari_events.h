@@ -28,7 +28,7 @@ struct ari_event {
 	char scratch[ARI_EVENT_SCRATCH];
 };
 
-/* 0, or -EBADMSG: not a JSON object, or one without a `type` that is a string. */
+/* 0, or -EBADMSG: not a JSON object, or one without a `type` that is a string of 1 to 256 bytes. */
 int ari_event_parse(struct str frame, struct ari_event *ret);
 /* "channel:ID" or "bridge:ID", as in target_uri: whether it is one. */
 bool ari_target_uri(struct str uri, enum object_kind *ret_kind, struct str *ret_id);

@@ -96,21 +96,27 @@ static int hex_digit(char c)
 	return c >= 'a' && c <= 'f' ? c - 'a' + 10 : -1;
 }
 
-/* Asterisk leaves a '%' that begins no escape as it is; so does this. Never longer than s. */
+/* Takes one byte, decoded. Asterisk leaves a '%' that begins no escape as it is; so does this. */
+static char take_byte(struct str *rest)
+{
+	int high = rest->n > 2 && rest->p[0] == '%' ? hex_digit(rest->p[1]) : -1;
+	int low = high >= 0 ? hex_digit(rest->p[2]) : -1;
+	char c = low >= 0 ? (char)(high << 4 | low) : rest->p[0];
+
+	*rest = str_skip(*rest, low >= 0 ? 3 : 1);
+	return c;
+}
+
+/* Never longer than s. */
 static size_t decode(char *out, struct str s, bool plus)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < s.n; i++) {
-		int high = i + 2 < s.n && s.p[i] == '%' ? hex_digit(s.p[i + 1]) : -1;
-		int low = high >= 0 ? hex_digit(s.p[i + 2]) : -1;
+	while (s.n) {
+		bool space = plus && s.p[0] == '+';
+		char c = take_byte(&s);
 
-		if (low >= 0) {
-			out[n++] = (char)(high << 4 | low);
-			i += 2;
-		} else {
-			out[n++] = plus && s.p[i] == '+' ? ' ' : s.p[i];
-		}
+		out[n++] = space ? ' ' : c;
 	}
 	return n;
 }
@@ -230,29 +236,40 @@ void ari_route_deleted(struct str method, struct str target, struct ari_made *re
 		made_add_encoded(ret, OBJECT_BRIDGE, path.segments[1], false);
 }
 
-/* "." or "..", encoded or not: Asterisk has no such thing, and a proxy in between might obey. */
-static bool is_dots(struct str segment)
+/*
+ * Whether "." or ".." is a segment, encoded or not: Asterisk has no such thing, and a proxy in
+ * between might obey. Such a proxy may take %2F and backslashes for slashes, too.
+ */
+static bool has_dots(struct str path)
 {
-	char out[6];
-	size_t n;
+	size_t dots = 0, others = 0;
 
-	if (!segment.n || segment.n > sizeof(out))
-		return false;
-	n = decode(out, segment, false);
-	return n <= 2 && out[0] == '.' && (n == 1 || out[1] == '.');
+	while (path.n) {
+		char c = take_byte(&path);
+
+		if (c == '.') {
+			dots++;
+		} else if (c != '/' && c != '\\') {
+			others++;
+		} else {
+			if (!others && (dots == 1 || dots == 2))
+				return true;
+			dots = others = 0;
+		}
+	}
+	return !others && (dots == 1 || dots == 2);
 }
 
 static const char *target_fault(struct str target)
 {
 	struct str rest = str_make(target.p, str_find(target, '?'));
 
-	if (!str_starts(target, STR("/")))
+	if (!target.p || !str_starts(target, STR("/")))
 		return "the url must begin with a slash";
 	if (target.n > ARI_TARGET_MAX)
 		return "the url is too long";
-	while (rest.p)
-		if (is_dots(str_cut(&rest, '/')))
-			return "the url must not hold . or .. as a segment";
+	if (has_dots(rest))
+		return "the url must not hold . or .. as a segment";
 	for (size_t i = 0; i < target.n; i++)
 		if ((unsigned char)target.p[i] < 0x20 || target.p[i] == 0x7f)
 			return "the url must not hold control characters";

@@ -113,6 +113,28 @@ static void channel_that_comes_back_keeps_the_dialog(void **state)
 	assert_string_equal(world_sent(w), "AppStart StasisStart StasisEnd StasisStart");
 }
 
+/* The bus of this test settles nothing, so the dialog's streams are never read. */
+static void closed_dialog_is_no_call_of_now(void **state)
+{
+	struct world w;
+	struct hub_stats stats;
+
+	(void)state;
+	world_create(&w, &(struct world_options){ .manual_bus = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 1);
+	(void)world_event(&w, "StasisEnd", OBJECT_LEAVES, "c1", "{}");
+	world_settle(&w);
+	loop_test_advance(w.loop, 10001);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 0);
+	loop_test_advance(w.loop, 3700000);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 0);
+	world_destroy(&w);
+}
+
 static void closed_dialog_leaves_nothing_behind(void **state)
 {
 	struct world *w = *state;
@@ -397,6 +419,7 @@ int main(void)
 		TEST(closed_dialog_leaves_nothing_behind),
 		TEST(events_wait_while_the_bus_is_away),
 		cmocka_unit_test(too_many_dialogs_are_refused_and_counted),
+		cmocka_unit_test(closed_dialog_is_no_call_of_now),
 		cmocka_unit_test(call_is_announced_only_once_the_bus_listens),
 		cmocka_unit_test(full_bus_gets_everything_in_order),
 		cmocka_unit_test(message_given_back_is_sent_again_first),

@@ -214,6 +214,17 @@ static void frame_that_is_no_event_is_refused(void **state)
 			fail_msg("accepted: %s", frames[i]);
 }
 
+static void type_has_a_longest(void **state)
+{
+	struct ari_event ev;
+	char frame[300];
+
+	for (int n = 255; n <= 258; n++) {
+		(void)snprintf(frame, sizeof(frame), "{\"type\":\"%0*d\"}", n, 1);
+		assert_int_equal(ari_event_parse(str_from(frame), &ev), n <= 256 ? 0 : -EBADMSG);
+	}
+}
+
 static void too_many_objects_and_too_long_ids_are_left_out(void **state)
 {
 	struct ari_event ev;
@@ -318,6 +329,7 @@ int main(void)
 		cmocka_unit_test(each_type_names_its_objects),
 		cmocka_unit_test(every_known_type_has_a_case_and_the_table_is_sorted),
 		cmocka_unit_test(frame_that_is_no_event_is_refused),
+		cmocka_unit_test(type_has_a_longest),
 		cmocka_unit_test(too_many_objects_and_too_long_ids_are_left_out),
 		cmocka_unit_test(recorded_frames_are_all_understood),
 	};

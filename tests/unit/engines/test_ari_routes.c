@@ -151,6 +151,11 @@ static void target_goes_below_the_root_and_nowhere_else(void **state)
 		{ "/a/./b", NULL },
 		{ "/a/%2e%2E/b", NULL },
 		{ "/a/.%2e", NULL },
+		{ "/..%2f..%2Fadmin", NULL },
+		{ "/a%2f%2e", NULL },
+		{ "/..%5cx", NULL },
+		{ "/a\\..", NULL },
+		{ "/a%2fb..%2f...", "/ari/a%2fb..%2f..." },
 		{ "/a\r\nX: y", NULL },
 		{ "/a\x7f", NULL },
 	};
