@@ -96,6 +96,14 @@ struct cursor {
 uint64_t stream_in_memory(const struct stream *stream);
 struct loop *streams_loop(const struct streams *set);
 struct journal *streams_journal(const struct streams *set);
-void streams_count_disk_read(struct streams *set);
+/* A read under way; those that a closed journal forgot are freed with the streams. */
+struct cursor_load {
+	struct list link;      /* streams.loads */
+	struct cursor *cursor; /* NULL: nobody wants it any more */
+	uint64_t from;
+};
+
+/* Counted as a read of the disk. */
+void streams_add_load(struct streams *set, struct cursor_load *load);
 
 #endif

@@ -20,12 +20,6 @@
 enum { SLOTS_FIRST = 4, LOAD_BYTES = 262144, RETRY_MS = 1000 };
 enum { SLOT_SETTLED, SLOT_IN_FLIGHT, SLOT_GIVEN_BACK };
 
-/* A read that is under way; it outlives a cursor that was destroyed meanwhile. */
-struct cursor_load {
-	struct cursor *cursor; /* NULL: nobody wants it any more */
-	uint64_t from;
-};
-
 static struct cursor_slot *slot(const struct cursor *c, uint64_t seq)
 {
 	return &c->slots[seq & (c->cap - 1)];
@@ -181,6 +175,7 @@ static void on_loaded(void *arg, int rc, const struct journal_record *records, s
 	struct cursor *c = load->cursor;
 	uint64_t from = load->from;
 
+	list_del(&load->link);
 	free(load);
 	if (!c)
 		return;
@@ -218,12 +213,13 @@ static void load_start(struct cursor *c)
 	load = malloc(sizeof(*load));
 	if (load) {
 		*load = (struct cursor_load){ .cursor = c, .from = c->next };
-		streams_count_disk_read(c->stream->set);
+		streams_add_load(c->stream->set, load);
 		if (journal_read(streams_journal(c->stream->set), c->stream->js, c->next,
 				 LOAD_BYTES, on_loaded, load) == 0) {
 			c->load = load;
 			return;
 		}
+		list_del(&load->link);
 	}
 	free(load);
 	load_again(c);

@@ -34,6 +34,7 @@ struct streams {
 	struct stream_limits limits;
 	struct map by_name; /* struct stream.node */
 	struct list dirty;  /* struct stream.dirty */
+	struct list loads;  /* struct cursor_load.link */
 	struct task task;
 	struct waitings writing, syncing, finished;
 	struct buf head;
@@ -52,8 +53,9 @@ struct journal *streams_journal(const struct streams *set)
 	return set->journal;
 }
 
-void streams_count_disk_read(struct streams *set)
+void streams_add_load(struct streams *set, struct cursor_load *load)
 {
+	list_add_tail(&set->loads, &load->link);
 	set->stats.disk_reads++;
 }
 
@@ -277,6 +279,7 @@ int streams_create(struct loop *loop, const struct log *log, const struct stream
 		set->limits.memory_bytes = MEMORY_BYTES;
 	map_init(&set->by_name);
 	list_init(&set->dirty);
+	list_init(&set->loads);
 	task_init(&set->task, loop, on_task, set);
 	buf_init(&set->head, HEAD_MAX);
 	*ret = set;
@@ -296,6 +299,8 @@ struct streams *streams_destroy(struct streams *set)
 		free(s);
 	}
 	map_fini(&set->by_name);
+	list_for_each_safe (it, &set->loads)
+		free(container_of(it, struct cursor_load, link));
 	free(set->writing.at);
 	free(set->syncing.at);
 	free(set->finished.at);

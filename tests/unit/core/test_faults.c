@@ -354,6 +354,23 @@ static void cursor_goes_while_its_read_is_under_way(void **state)
 	(void)stream_unref(s);
 }
 
+static void read_that_a_closed_journal_forgot_leaves_nothing(void **state)
+{
+	struct fixture *f = *state;
+	struct stream *s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+	struct reader r = { .ready = 0 };
+
+	assert_int_equal(append(s, 10, NULL, NULL), 0);
+	world_settle(&f->w);
+	stream_spill(s);
+	hold_reads = true;
+	assert_int_equal(cursor_create(s, CURSOR_REQUIRED, 10, on_ready, &r, &r.cursor), 0);
+	assert_int_equal(take(&r), 0);
+	r.cursor = cursor_destroy(r.cursor);
+	(void)stream_unref(s);
+	memset(&held, 0, sizeof(held)); /* the sanitizer must not find it here */
+}
+
 static void hole_behind_what_is_in_flight_is_passed(void **state)
 {
 	struct fixture *f = *state;
@@ -440,6 +457,7 @@ int main(void)
 		TEST(late_read_does_not_move_a_cursor_that_went_on),
 		TEST(failed_read_is_tried_again_and_skips_nothing),
 		TEST(cursor_goes_while_its_read_is_under_way),
+		TEST(read_that_a_closed_journal_forgot_leaves_nothing),
 		TEST(hole_behind_what_is_in_flight_is_passed),
 		TEST(memory_of_all_streams_has_a_maximum),
 		TEST(discarded_stream_goes_when_the_last_is_written),
