@@ -42,6 +42,7 @@ int hub_create(const struct hub_options *options, struct hub **ret)
 	list_init(&hub->observers);
 	list_init(&hub->receipts);
 	task_init(&hub->save, options->loop, hub_save, hub);
+	timer_init(&hub->save_later, options->loop, hub_save, hub);
 	timer_init(&hub->stop_timer, options->loop, on_stop_timeout, hub);
 	*ret = hub;
 	return 0;
@@ -72,6 +73,7 @@ struct hub *hub_destroy(struct hub *hub)
 		return NULL;
 	task_cancel(&hub->save);
 	hub_save(hub);
+	timer_stop(&hub->save_later);
 	timer_stop(&hub->stop_timer);
 	map_for_each (it, &hub->dialogs)
 		(void)dialog_destroy(container_of(it, struct dialog, node));

@@ -35,6 +35,7 @@ struct hub {
 	struct list observers;   /* struct observer.link */
 	struct list receipts;    /* struct receipt.link */
 	struct task save;
+	struct timer save_later; /* the journal was full */
 	struct timer stop_timer;
 	void (*stop_done)(void *arg);
 	void *stop_arg;

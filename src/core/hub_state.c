@@ -4,7 +4,7 @@
  *
  * The value is a run of strings (u16 length, bytes): version, application, engine, state,
  * announced, opened (ns), channel, label, then kind, live and id of each object. It is written anew, once
- * a turn at most, when the dialog changes; it goes with the dialog. A dialog whose application or
+ * a turn at most, when the dialog changes, or later when the journal is full; it goes with the dialog. A dialog whose application or
  * engine is no longer configured is forgotten, with a line in the log.
  */
 #include <errno.h>
@@ -15,7 +15,7 @@
 #include "core/hub_internal.h"
 #include "journal/journal.h"
 
-enum { VALUE_MAX = 65535, KEY_MAX = 64 };
+enum { VALUE_MAX = 65535, KEY_MAX = 64, SAVE_AGAIN_MS = 1000 };
 #define STATES_MAX ((size_t)1 << 32)
 #define VERSION    STR("1")
 
@@ -63,7 +63,7 @@ static void add_number(struct buf *b, uint64_t v)
 	add(b, str_make(text, (size_t)n));
 }
 
-static void save(struct dialog *d)
+static int save(struct dialog *d)
 {
 	auto_buf struct buf b;
 	char key[KEY_MAX];
@@ -88,7 +88,7 @@ static void save(struct dialog *d)
 		add_number(&b, one->live);
 		add(&b, one->object->id);
 	}
-	(void)journal_put(d->hub->opt.journal, key_of(d, key), buf_str(&b), &lsn);
+	return journal_put(d->hub->opt.journal, key_of(d, key), buf_str(&b), &lsn);
 }
 
 void hub_save(void *arg)
@@ -98,8 +98,12 @@ void hub_save(void *arg)
 	while (!list_empty(&hub->unsaved)) {
 		struct dialog *d = container_of(hub->unsaved.next, struct dialog, unsaved);
 
+		int rc = save(d);
+
+		if ((rc == -ENOSPC || rc == -EAGAIN) &&
+		    timer_start(&hub->save_later, SAVE_AGAIN_MS) == 0)
+			return;
 		list_del(&d->unsaved);
-		save(d);
 	}
 }
 
