@@ -96,7 +96,8 @@ static int command_append(struct dialog *d, struct port *bus, const struct deliv
 	if (c->tag)
 		rc = receipt_create(bus, c->tag, &receipt);
 	if (rc == 0)
-		rc = stream_append(d->commands, m, receipt ? on_durable : NULL, receipt);
+		/* A call that can't be hung up is worse than a command without a record. */
+		rc = stream_append_anyway(d->commands, m, receipt ? on_durable : NULL, receipt);
 	if (rc == 0) {
 		hub_observed(d->hub, m);
 	} else if (receipt) {

@@ -7,7 +7,9 @@
  * acknowledge somebody. Streams where something changed are on the list `dirty`; one task a turn
  * trims them and wakes their readers, so that a burst costs one round.
  * A stream whose append the journal refused (and nobody is told about) is `detached`: its record
- * would have a hole, so the rest of it lives in memory.
+ * would have a hole, so it lives in memory until all of it has been read.
+ * While the disk is full nothing is written, and calls must go on: what waits is shown at once,
+ * and stays in memory until it is written.
  */
 #include "core/stream.h"
 
@@ -46,7 +48,7 @@ struct streams {
 	struct buf head;
 	uint64_t last_lsn;
 	struct stream_stats stats;
-	bool failed;
+	bool failed, stalled;
 };
 
 static int waitings_push(struct waitings *w, const struct waiting *entry)
@@ -132,8 +134,11 @@ void stream_trim(struct stream *s, uint64_t seq)
 	uint64_t before = s->first;
 
 	stream_drop_below(s, seq);
-	if (s->first > before && s->js)
-		(void)jstream_trim(s->set->journal, s->js, s->first);
+	if (s->first == before || !s->js)
+		return;
+	/* The journal may not have all of it. */
+	seq = s->first < jstream_next(s->js) ? s->first : jstream_next(s->js);
+	(void)jstream_trim(s->set->journal, s->js, seq);
 }
 
 /* What no required reader needs any more goes; a stream that nobody is required to read stays. */
@@ -205,7 +210,8 @@ static void stream_evict(struct stream *s)
 	const struct stream_limits *limits = &s->set->limits;
 
 	if (s->js && !s->detached) {
-		while (s->ring.n > limits->ring_max && s->ring.first < s->visible)
+		while (!s->set->stalled && s->ring.n > limits->ring_max &&
+		       s->ring.first < s->visible)
 			shift(s);
 		return;
 	}
@@ -258,11 +264,20 @@ static void on_failed(void *arg, const struct err *e)
 		w.done(w.arg, -EIO);
 }
 
+static void on_stalled(void *arg, bool on)
+{
+	struct streams *set = arg;
+
+	set->stalled = on;
+	if (on)
+		show_written(set, UINT64_MAX);
+}
+
 void streams_journal_events(struct streams *streams, struct journal_events *ret)
 {
-	*ret = (struct journal_events){ .progress = on_progress,
-					.failed = on_failed,
-					.arg = streams };
+	*ret = (struct journal_events){
+		.progress = on_progress, .failed = on_failed, .stalled = on_stalled, .arg = streams
+	};
 }
 
 int streams_create(struct loop *loop, const struct log *log, const struct stream_limits *limits,
@@ -462,7 +477,14 @@ static void stream_detach(struct stream *s, int rc)
 	s->detached = true;
 	if (set->stats.unrecorded++ == 0 && !set->failed)
 		log_error(set->log, "journal refused", "stream=%s reason=%s then=%s", s->name,
-			  strerror(-rc), "the rest of this stream is kept in memory only");
+			  strerror(-rc), "this stream is kept in memory until it has been read");
+}
+
+/* All that the journal does not have was read: the record can go on behind a gap. */
+static void stream_reattach(struct stream *s)
+{
+	if (s->first == s->next && s->js && jstream_skip(s->js, s->next) == 0)
+		s->detached = false;
 }
 
 /* After the journal's own appends, in their order, so that messages become visible in theirs. */
@@ -496,7 +518,12 @@ static void stream_took(struct stream *s, uint64_t lsn)
 	stream_show(s, s->next);
 }
 
-int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
+static bool is_lasting(int rc)
+{
+	return rc == -ENOSPC || rc == -EIO;
+}
+
+static int append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg, bool anyway)
 {
 	struct streams *set = s->set;
 	uint64_t lsn = 0;
@@ -506,9 +533,11 @@ int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *
 	rc = ring_push(&s->ring, msg);
 	if (rc < 0)
 		return rc;
+	if (s->detached)
+		stream_reattach(s);
 	if (s->record && set->journal && !s->detached) {
 		rc = journal_msg(s, msg, &lsn);
-		if (rc < 0 && done) {
+		if (rc < 0 && done && !(anyway && is_lasting(rc))) {
 			s->ring.n--; /* the newest: back out */
 			(void)msg_unref(msg);
 			return rc;
@@ -521,6 +550,16 @@ int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *
 	/* In memory alone, but behind what is still being written. */
 	stream_took(s, lsn || s->visible == s->next ? lsn : set->last_lsn);
 	return done ? wait_done(set, lsn, done, arg) : 0;
+}
+
+int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
+{
+	return append(s, msg, done, arg, false);
+}
+
+int stream_append_anyway(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
+{
+	return append(s, msg, done, arg, true);
 }
 
 void streams_stats(const struct streams *set, struct stream_stats *ret)

@@ -72,9 +72,15 @@ typedef void (*stream_done_fn)(void *arg, int rc);
 /*
  * Appends a message whose seq is stream_next(). With `done` the caller acknowledges somebody:
  * when the journal refuses, so does this (-EAGAIN full for now, -ENOSPC, -EIO) and nothing was
- * taken. Without it the message is kept in memory then, and the stream stops recording (counted).
+ * taken. Without it the message is kept in memory then, and the stream stops recording (counted)
+ * until it has been read.
  */
 int stream_append(struct stream *stream, struct msg *msg, stream_done_fn done, void *arg);
+/*
+ * The same for what must go on when the disk is full or broken: it is kept in memory then, and
+ * done is called with 0. -EAGAIN and -EMSGSIZE are refusals here, too.
+ */
+int stream_append_anyway(struct stream *stream, struct msg *msg, stream_done_fn done, void *arg);
 
 /* Everything below seq is no longer needed by anybody (a drop by hand, or of age). */
 void stream_trim(struct stream *stream, uint64_t seq);
