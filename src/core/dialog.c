@@ -82,6 +82,7 @@ int dialog_create(struct hub *hub, struct application *application, struct port 
 	list_init(&d->bindings);
 	list_init(&d->unsaved);
 	list_init(&d->blocked);
+	list_init(&d->receipts);
 	list_init(&d->closed);
 	timer_init(&d->linger, hub->opt.loop, on_linger, d);
 	task_init(&d->lane_again, hub->opt.loop, lane_pump, d);
@@ -113,6 +114,7 @@ struct dialog *dialog_destroy(struct dialog *d)
 	timer_stop(&d->linger); /* unbinding may have started it again */
 	list_del(&d->unsaved);
 	list_del(&d->blocked);
+	list_splice_tail(&d->hub->receipts, &d->receipts); /* freed with the others */
 	list_del(&d->closed);
 	map_del(&d->hub->dialogs, &d->node);
 	(void)outlet_destroy(d->out_events);

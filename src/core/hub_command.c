@@ -98,16 +98,21 @@ static int command_append(struct dialog *d, struct port *bus, const struct deliv
 		return -ENOMEM;
 	if (c->tag)
 		rc = receipt_create(bus, c->tag, &receipt);
+	/* A call that can't be hung up is worse than a command without a record. */
 	if (rc == 0)
-		rc = stream_append(d->commands, m, receipt ? on_durable : NULL, receipt);
-	if (rc == 0) {
+		rc = stream_append_anyway(d->commands, m, receipt ? on_durable : NULL, receipt);
+	if (rc >= 0)
 		hub_observed(d->hub, m);
-	} else if (receipt) {
+	if (rc != 0 && receipt)
 		list_del(&receipt->link);
+	if (rc > 0 && receipt) {
+		receipt->seq = m->seq;
+		list_add_tail(&d->receipts, &receipt->link);
+	} else if (rc < 0) {
 		free(receipt);
 	}
 	(void)msg_unref(m);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 int hub_command(struct port *bus, const struct delivery *c)
@@ -165,6 +170,16 @@ void lane_wake(struct dialog *d)
 }
 
 /* The command is answered: its reply first, then it is settled. */
+static void settle_receipts(struct dialog *d, uint64_t seq)
+{
+	list_for_each_safe (it, &d->receipts) {
+		struct receipt *r = container_of(it, struct receipt, link);
+
+		if (r->seq <= seq)
+			on_durable(r, 0);
+	}
+}
+
 static void lane_finish(struct dialog *d, const struct msg *command, int status,
 			struct str content_type, struct str body)
 {
@@ -172,6 +187,7 @@ static void lane_finish(struct dialog *d, const struct msg *command, int status,
 	if (reply_append(d, command, status, content_type, body) == -EMSGSIZE)
 		(void)reply_append(d, command, 502, STR("application/json"),
 				   STR("{\"message\":\"the engine's answer is too large\"}"));
+	settle_receipts(d, command->seq);
 	cursor_settle(d->lane, command->seq, true);
 	/* At once, in the same batch of the journal as the reply: a restart finds both or none. */
 	stream_trim(d->commands, cursor_floor(d->lane));

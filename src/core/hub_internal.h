@@ -81,6 +81,7 @@ struct dialog {
 	struct list bindings; /* struct binding.of_dialog */
 	struct list unsaved;  /* hub.unsaved */
 	struct list blocked;  /* port.blocked of the engine */
+	struct list receipts; /* struct receipt.link */
 	struct list closed;   /* hub.closed */
 	struct hub *hub;
 	struct application *application;
@@ -120,11 +121,15 @@ struct binding {
 	uint64_t made_by; /* the command that is about to make the object; 0: it is there */
 };
 
-/* A bus's message that was taken: the bus hears of it when it is durable. */
+/*
+ * A bus's command that was taken: the bus hears of it when it is durable; when the journal can't
+ * have it, only when it is answered.
+ */
 struct receipt {
-	struct list link; /* hub.receipts */
+	struct list link; /* hub.receipts, or dialog.receipts: not durable */
 	struct port *port;
 	uint64_t tag;
+	uint64_t seq; /* of the command */
 };
 
 struct outlet {

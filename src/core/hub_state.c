@@ -3,8 +3,9 @@
  * Dialogs across a restart: one small state each in the journal, "dialog/<id>".
  *
  * The value is a run of strings (u16 length, bytes): version, application, engine, state, the
- * AppStart's number, opened (ns), channel, label, then kind, live and id of each object. It is written anew, once
- * a turn at most, when the dialog changes; it goes with the dialog. A dialog whose application or
+ * AppStart's number, opened (ns), channel, label, then kind, live and id of each object. It is
+ * written anew, once a turn at most, when the dialog changes, or later when the journal refuses; it
+ * goes with the dialog. A dialog whose application or
  * engine is no longer configured is forgotten, with a line in the log.
  */
 #include <errno.h>
@@ -15,7 +16,7 @@
 #include "core/hub_internal.h"
 #include "journal/journal.h"
 
-enum { VALUE_MAX = 65535, KEY_MAX = 64, SAVE_AGAIN_MS = 2000 };
+enum { VALUE_MAX = 65535, KEY_MAX = 64, SAVE_AGAIN_MS = 1000 };
 #define STATES_MAX ((size_t)1 << 32)
 #define VERSION    STR("1")
 
@@ -99,10 +100,11 @@ void hub_save(void *arg)
 	while (!list_empty(&hub->unsaved)) {
 		struct dialog *d = container_of(hub->unsaved.next, struct dialog, unsaved);
 
-		if (save(d) < 0) {
-			(void)timer_start(&hub->save_again, SAVE_AGAIN_MS);
+		int rc = save(d);
+
+		if ((rc == -ENOSPC || rc == -EAGAIN) &&
+		    timer_start(&hub->save_again, SAVE_AGAIN_MS) == 0)
 			return;
-		}
 		list_del(&d->unsaved);
 	}
 }

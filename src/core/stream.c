@@ -7,7 +7,9 @@
  * acknowledge somebody. Streams where something changed are on the list `dirty`; one task a turn
  * trims them and wakes their readers, so that a burst costs one round.
  * A stream whose append the journal refused (and nobody is told about) is `detached`: its record
- * would have a hole, so the rest of it lives in memory.
+ * would have a hole, so it lives in memory until all of it has been read.
+ * While the disk is full nothing is written, and calls must go on: what waits is shown at once,
+ * and stays in memory until it is written.
  */
 #include "core/stream.h"
 
@@ -40,7 +42,7 @@ struct streams {
 	struct buf head;
 	uint64_t last_lsn;
 	struct stream_stats stats;
-	bool failed;
+	bool failed, stalled;
 };
 
 struct loop *streams_loop(const struct streams *set)
@@ -101,8 +103,11 @@ void stream_trim(struct stream *s, uint64_t seq)
 	uint64_t before = s->first;
 
 	stream_drop_below(s, seq);
-	if (s->first > before && s->js)
-		(void)jstream_trim(s->set->journal, s->js, s->first);
+	if (s->first == before || !s->js)
+		return;
+	/* The journal may not have all of it. */
+	seq = s->first < jstream_next(s->js) ? s->first : jstream_next(s->js);
+	(void)jstream_trim(s->set->journal, s->js, seq);
 }
 
 /* What no required reader needs any more goes; a stream that nobody is required to read stays. */
@@ -178,6 +183,9 @@ static void stream_evict(struct stream *s)
 	size_t keep = recorded ? limits->ring_max : limits->memory_max,
 	       least = recorded ? 0 : SPARE;
 
+	/* While the disk can't be read, memory is all there is. */
+	if (recorded && s->set->stalled)
+		return;
 	while (s->ring.n && s->ring.first < s->visible &&
 	       (s->ring.n > keep ||
 		(s->ring.n > least && stats->bytes_in_memory > limits->memory_bytes))) {
@@ -252,11 +260,20 @@ static void on_failed(void *arg, const struct err *e)
 		w.done(w.arg, -EIO);
 }
 
+static void on_stalled(void *arg, bool on)
+{
+	struct streams *set = arg;
+
+	set->stalled = on;
+	if (on)
+		show_written(set, UINT64_MAX);
+}
+
 void streams_journal_events(struct streams *streams, struct journal_events *ret)
 {
-	*ret = (struct journal_events){ .progress = on_progress,
-					.failed = on_failed,
-					.arg = streams };
+	*ret = (struct journal_events){
+		.progress = on_progress, .failed = on_failed, .stalled = on_stalled, .arg = streams
+	};
 }
 
 int streams_create(struct loop *loop, const struct log *log, const struct stream_limits *limits,
@@ -461,7 +478,14 @@ static void stream_detach(struct stream *s, int rc)
 	s->detached = true;
 	if (set->stats.unrecorded == 0 && !set->failed)
 		log_error(set->log, "journal refused", "stream=%s reason=%s then=%s", s->name,
-			  strerror(-rc), "the rest of this stream is kept in memory only");
+			  strerror(-rc), "this stream is kept in memory until it has been read");
+}
+
+/* All that the journal does not have was read: the record can go on behind a gap. */
+static void stream_reattach(struct stream *s)
+{
+	if (s->first == s->next && s->js && jstream_skip(s->js, s->next) == 0)
+		s->detached = false;
 }
 
 static void wait_done(struct streams *set, uint64_t lsn, stream_done_fn done, void *arg)
@@ -490,8 +514,14 @@ static void stream_took(struct stream *s, const struct msg *msg, uint64_t lsn)
 	waitings_push(&s->set->writing, &w);
 }
 
+static bool is_lasting(int rc)
+{
+	return rc == -ENOSPC || rc == -EIO;
+}
+
 /* In the journal, if it is to be there: 0 and *ret_lsn (0: in memory alone), or a refusal. */
-static int stream_record(struct stream *s, const struct msg *msg, bool receipt, uint64_t *ret_lsn)
+static int stream_record(struct stream *s, const struct msg *msg, bool receipt, bool anyway,
+			 uint64_t *ret_lsn)
 {
 	struct streams *set = s->set;
 	int rc;
@@ -501,7 +531,7 @@ static int stream_record(struct stream *s, const struct msg *msg, bool receipt, 
 	rc = s->detached ? -EIO : journal_msg(s, msg, ret_lsn);
 	if (rc == 0)
 		set->last_lsn = *ret_lsn;
-	else if (receipt || rc == -EMSGSIZE)
+	else if (rc == -EMSGSIZE || (receipt && !(anyway && is_lasting(rc))))
 		return rc;
 	else if (!s->detached)
 		stream_detach(s, rc);
@@ -519,7 +549,7 @@ static int reserve(struct streams *set)
 	return rc < 0 ? rc : waitings_reserve(&set->finished);
 }
 
-int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
+static int append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg, bool anyway)
 {
 	struct streams *set = s->set;
 	uint64_t lsn = 0;
@@ -531,7 +561,9 @@ int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *
 		rc = ring_push(&s->ring, msg);
 	if (rc < 0)
 		return rc;
-	rc = stream_record(s, msg, done, &lsn);
+	if (s->detached)
+		stream_reattach(s);
+	rc = stream_record(s, msg, done, anyway, &lsn);
 	if (rc < 0) {
 		s->ring.n--; /* the newest: back out */
 		(void)msg_unref(msg);
@@ -539,9 +571,21 @@ int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *
 	}
 	/* In memory alone, but behind what is still being written. */
 	stream_took(s, msg, lsn || s->visible == s->next ? lsn : set->last_lsn);
+	if (anyway && !lsn && s->record && set->journal)
+		return 1;
 	if (done)
 		wait_done(set, lsn, done, arg);
 	return 0;
+}
+
+int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
+{
+	return append(s, msg, done, arg, false);
+}
+
+int stream_append_anyway(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
+{
+	return append(s, msg, done, arg, true);
 }
 
 void streams_stats(const struct streams *set, struct stream_stats *ret)

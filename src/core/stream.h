@@ -76,9 +76,15 @@ typedef void (*stream_done_fn)(void *arg, int rc);
  * Appends a message whose seq is stream_next(). With `done` the caller acknowledges somebody:
  * when the journal refuses, so does this (-EAGAIN full for now, -ENOSPC, -EIO; -EIO also when the
  * stream has stopped recording before) and nothing was taken. Without it the message is kept in
- * memory then, and the stream stops recording (counted). -EMSGSIZE, -ENOMEM: nothing was taken.
+ * memory then, and the stream stops recording (counted) until it has been read. -EMSGSIZE, -ENOMEM:
+ * nothing was taken.
  */
 int stream_append(struct stream *stream, struct msg *msg, stream_done_fn done, void *arg);
+/*
+ * The same for what must go on when the disk is full or broken: 1 = it should be in the journal and
+ * is in memory alone; done is not called. -EAGAIN and -EMSGSIZE are refusals here, too.
+ */
+int stream_append_anyway(struct stream *stream, struct msg *msg, stream_done_fn done, void *arg);
 
 /* Everything below seq is no longer needed by anybody (a drop by hand, or of age). */
 void stream_trim(struct stream *stream, uint64_t seq);

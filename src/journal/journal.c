@@ -183,17 +183,21 @@ static void on_progress(void *arg)
 		j->failed = true;
 		timer_stop(&j->trim_timer);
 	}
+	if (j->seen.stalled != stalled && j->events.stalled)
+		j->events.stalled(j->events.arg, j->seen.stalled);
 	if ((j->seen.written != written || j->seen.durable != durable) && j->events.progress)
 		j->events.progress(j->events.arg, j->seen.written, j->seen.durable);
 	if (failed_now && j->events.failed)
 		j->events.failed(j->events.arg, &j->seen.failure);
 }
 
-/* What every append asks first; size is what it adds to the batch. */
-static int admit(struct journal *j, size_t size)
+/* What every append asks first; size is what it adds to the batch. A removal may always wait. */
+static int admit(struct journal *j, size_t size, bool removal)
 {
 	if (j->failed)
 		return -EIO;
+	if (removal)
+		return 0;
 	if (j->seen.stalled)
 		return -ENOSPC;
 	/* One record always fits, however small the limit. */
@@ -206,7 +210,7 @@ static int append(struct journal *j, struct jstream *js, struct record *r, const
 		  size_t n)
 {
 	size_t size = record_size(r->body.n), offset;
-	int rc = admit(j, size);
+	int rc = admit(j, size, false);
 
 	if (rc == 0)
 		rc = index_reserve(&js->index);
@@ -252,7 +256,7 @@ static int put(struct journal *j, struct str key, struct str value, struct recor
 	char length[STATE_PREFIX];
 	struct str parts[] = { { length, sizeof(length) }, key, value };
 	struct str bare[] = { key };
-	int rc = admit(j, state_size(key, value));
+	int rc = admit(j, state_size(key, value), !value.p);
 
 	if (rc < 0)
 		return rc;

@@ -48,10 +48,16 @@ struct journal_record {
 typedef void (*journal_progress_fn)(void *arg, uint64_t written, uint64_t durable);
 /* The log can't go on (EIO, a full disk on sync): all appends fail from now on. Called once. */
 typedef void (*journal_failed_fn)(void *arg, const struct err *e);
+/*
+ * The disk is full (on), or has room again. While it is full appends get -ENOSPC, and what was
+ * appended before waits in memory: the watermarks stand still.
+ */
+typedef void (*journal_stalled_fn)(void *arg, bool on);
 
 struct journal_events {
 	journal_progress_fn progress;
 	journal_failed_fn failed;
+	journal_stalled_fn stalled;
 	void *arg;
 };
 
@@ -93,6 +99,8 @@ int journal_append(struct journal *journal, struct jstream *js, uint64_t seq,
 		   const struct str *parts, size_t n, uint64_t *ret_lsn);
 /* Everything below seq is no longer needed. Recorded in the log, so that a restart knows it. */
 int jstream_trim(struct journal *journal, struct jstream *js, uint64_t seq);
+/* Lets a stream that holds nothing go on with seq, which is not below jstream_next: 0 or -EINVAL. */
+int jstream_skip(struct jstream *js, uint64_t seq);
 /* Trims everything and forgets the stream once it is written; js is invalid from now on. */
 int jstream_drop(struct journal *journal, struct jstream *js);
 

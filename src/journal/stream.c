@@ -244,6 +244,15 @@ int jstream_trim(struct journal *j, struct jstream *js, uint64_t seq)
 	return 0;
 }
 
+int jstream_skip(struct jstream *js, uint64_t seq)
+{
+	if (js->index.count || seq < js->next)
+		return -EINVAL;
+	/* The next record's own number tells a restart. */
+	js->first = js->next = seq;
+	return 0;
+}
+
 int jstream_put_drop(struct journal *j, uint64_t id, uint64_t since)
 {
 	struct record r = { .type = RECORD_DROP, .stream = id, .wall_ms = j->wall_ms(j->wall_arg) };

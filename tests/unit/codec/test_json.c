@@ -415,7 +415,7 @@ static void shallow_walk_steps_over_what_is_inside(void **state)
 		{ "escaped quotes", "{\"a\":\"\\\"}\\\\\",\"b\":[\"\\\\\"]}" },
 		{ "long string", "{\"a\":\"0123456789012345678901234567890123456789}\"}" },
 		{ "list", "[1,\"]\",[2,{}]]" },
-		{ "not even JSON inside", "{nonsense,,[}]}" },
+		{ "not even JSON inside", "{nonsense,,[}}" },
 	};
 
 	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {

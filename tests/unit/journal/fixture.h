@@ -62,7 +62,7 @@ static inline void fx_failed(void *arg, const struct err *e)
 
 static inline int fx_try_open(struct fx *fx, struct journal **ret, struct err *e)
 {
-	struct journal_events events = { fx_progress, fx_failed, fx };
+	struct journal_events events = { fx_progress, fx_failed, NULL, fx };
 	struct journal_inject in = { .loop = fx->loop,
 				     .options = &fx->o,
 				     .events = &events,
