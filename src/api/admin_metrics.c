@@ -47,13 +47,21 @@ static const struct field hub_fields[] = {
 	COUNTER(hub_stats, dialogs_opened, "voxbus_hub_dialogs_opened", "Dialogs opened."),
 	COUNTER(hub_stats, dialogs_refused, "voxbus_hub_dialogs_refused",
 		"Calls that got no dialog because the table was full."),
+	COUNTER(hub_stats, events_cut, "voxbus_hub_cut_events",
+		"Events that named more dialogs than the 32 that one event goes to."),
+	COUNTER(hub_stats, unread_dropped, "voxbus_hub_unread_dropped_messages",
+		"Messages of closed calls dropped because nobody came to read them."),
 	GAUGE(hub_stats, dialogs, "voxbus_hub_dialogs", "Dialogs now."),
+	GAUGE(hub_stats, closed, "voxbus_hub_closed_dialogs",
+	      "Dialogs that are over and kept because they are unread."),
 };
 
 static const struct field stream_fields[] = {
 	GAUGE(stream_stats, streams, "voxbus_streams", "Streams now."),
 	GAUGE(stream_stats, messages_in_memory, "voxbus_streams_messages_in_memory",
 	      "Messages that streams hold in memory."),
+	GAUGE(stream_stats, bytes_in_memory, "voxbus_streams_bytes_in_memory",
+	      "Bytes of these messages."),
 	COUNTER(stream_stats, appended, "voxbus_streams_appended_messages",
 		"Messages appended to streams."),
 	COUNTER(stream_stats, dropped, "voxbus_streams_dropped_messages",

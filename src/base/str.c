@@ -258,9 +258,22 @@ static int utf8_lead(unsigned char c, unsigned char *lo, unsigned char *hi)
 	return -1;
 }
 
+/* From i on: the first byte that is not ASCII, eight at a time. */
+static size_t skip_ascii(struct str s, size_t i)
+{
+	for (uint64_t w; s.n - i >= sizeof(w); i += sizeof(w)) {
+		memcpy(&w, s.p + i, sizeof(w));
+		if (w & UINT64_C(0x8080808080808080))
+			break;
+	}
+	while (i < s.n && (unsigned char)s.p[i] < 0x80)
+		i++;
+	return i;
+}
+
 bool str_is_utf8(struct str s)
 {
-	for (size_t i = 0; i < s.n;) {
+	for (size_t i = skip_ascii(s, 0); i < s.n; i = skip_ascii(s, i)) {
 		unsigned char lo, hi;
 		int more = utf8_lead((unsigned char)s.p[i++], &lo, &hi);
 

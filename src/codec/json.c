@@ -12,6 +12,8 @@
 #include <endian.h>
 #include <errno.h>
 
+#include "codec/json_skip.h"
+
 /* What a byte means inside a string. */
 enum { PLAIN, QUOTE, ESCAPE, CONTROL };
 
@@ -284,6 +286,19 @@ void json_iter_init(struct json_iter *it, struct json value)
 	};
 }
 
+void json_iter_init_shallow(struct json_iter *it, struct json value)
+{
+	json_iter_init(it, value);
+	it->shallow = true;
+}
+
+static const char *iter_skip(const struct json_iter *it, const char *p)
+{
+	if (it->shallow && p < it->end && (*p == '{' || *p == '['))
+		return json_skip_container(p, it->end);
+	return skip_value(p, it->end);
+}
+
 static int iter_fail(struct json_iter *it)
 {
 	it->failed = true;
@@ -318,7 +333,7 @@ int json_next(struct json_iter *it, struct json_item *ret)
 	if (!first)
 		p = skip_space(p + 1, it->end);
 	start = it->object ? skip_key(p, it->end, &key) : p;
-	p = start ? skip_value(start, it->end) : NULL;
+	p = start ? iter_skip(it, start) : NULL;
 	if (!p)
 		return iter_fail(it);
 	*ret = (struct json_item){ key, { type_of(*start), str_make(start, (size_t)(p - start)) } };
@@ -419,8 +434,10 @@ static bool raw_equals(struct str raw, struct str text, bool (*eq)(struct str, s
 
 bool json_key_is(const struct json_item *item, struct str key)
 {
+	/* An escape is longer than what it stands for, so most keys are told apart by length. */
 	return str_eq(item->key, key) ||
-	       (str_find(item->key, '\\') < item->key.n && raw_equals(item->key, key, str_eq));
+	       (item->key.n > key.n && str_find(item->key, '\\') < item->key.n &&
+		raw_equals(item->key, key, str_eq));
 }
 
 bool json_key_is_nocase(const struct json_item *item, struct str key)

@@ -50,7 +50,7 @@ struct json_item {
 
 struct json_iter {
 	const char *p, *end;
-	bool object, started, failed;
+	bool object, started, failed, shallow;
 };
 
 /* A whole document, spaces around it allowed, checked to the end: 0 and *ret, or -EBADMSG. */
@@ -60,6 +60,11 @@ struct json json_peek(struct str text);
 
 /* Begins the members of an object or the elements of an array; other values have none. */
 void json_iter_init(struct json_iter *it, struct json value);
+/*
+ * The same, and containers inside are stepped over by their brackets alone: they may be malformed.
+ * Several times as fast; for who passes the bytes on and wants the outermost members only.
+ */
+void json_iter_init_shallow(struct json_iter *it, struct json value);
 /*
  * 1 and the next item; 0 at the end, and then the whole value is well-formed and nothing but
  * spaces follows it; -EBADMSG (for ever) where it is not, or where it is no container.

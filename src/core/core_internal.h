@@ -25,6 +25,27 @@ void ring_shift(struct ring *ring);
 /* Borrowed; NULL when it is not there. */
 struct msg *ring_get(const struct ring *ring, uint64_t seq);
 
+struct waiting {
+	uint64_t lsn;
+	struct stream *stream; /* writing: a reference */
+	stream_done_fn done;   /* syncing */
+	void *arg;
+	int rc;
+};
+
+/* First in, first out; the array starts over whenever it is empty. */
+struct waitings {
+	struct waiting *at;
+	size_t head, n, cap;
+};
+
+/* Room for one more: 0 or -ENOMEM. */
+int waitings_reserve(struct waitings *w);
+/* After waitings_reserve. */
+void waitings_push(struct waitings *w, const struct waiting *entry);
+/* The first, if the log has come so far. */
+bool waitings_pop(struct waitings *w, uint64_t lsn, struct waiting *ret);
+
 struct stream {
 	struct map_node node; /* streams.by_name */
 	struct streams *set;
@@ -37,6 +58,7 @@ struct stream {
 	bool record;   /* wanted in the journal */
 	bool detached; /* the journal refused once: the rest is in memory alone */
 	bool wake;     /* readers are to be told */
+	bool discard;  /* nothing that was appended is needed */
 	char name[];
 };
 
@@ -74,6 +96,14 @@ struct cursor {
 uint64_t stream_in_memory(const struct stream *stream);
 struct loop *streams_loop(const struct streams *set);
 struct journal *streams_journal(const struct streams *set);
-void streams_count_disk_read(struct streams *set);
+/* A read under way; those that a closed journal forgot are freed with the streams. */
+struct cursor_load {
+	struct list link;      /* streams.loads */
+	struct cursor *cursor; /* NULL: nobody wants it any more */
+	uint64_t from;
+};
+
+/* Counted as a read of the disk. */
+void streams_add_load(struct streams *set, struct cursor_load *load);
 
 #endif

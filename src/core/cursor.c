@@ -20,11 +20,6 @@
 enum { SLOTS_FIRST = 4, LOAD_BYTES = 262144, RETRY_MS = 1000 };
 enum { SLOT_SETTLED, SLOT_IN_FLIGHT, SLOT_GIVEN_BACK };
 
-/* A read that is under way; it outlives a cursor that was destroyed meanwhile. */
-struct cursor_load {
-	struct cursor *cursor; /* NULL: nobody wants it any more */
-};
-
 static struct cursor_slot *slot(const struct cursor *c, uint64_t seq)
 {
 	return &c->slots[seq & (c->cap - 1)];
@@ -150,33 +145,56 @@ static void skip_to(struct cursor *c, uint64_t to)
 		*slot(c, c->next++) = (struct cursor_slot){ .state = SLOT_SETTLED };
 }
 
-static void loaded_add(struct cursor *c, const struct journal_record *record)
+/* 0, also when the record is left out, or -ENOMEM. */
+static int loaded_add(struct cursor *c, const struct journal_record *record)
 {
 	struct msg *m;
 	bool follows = !c->loaded.n || record->seq == c->loaded.first + c->loaded.n;
+	int rc;
 
 	/* Behind a hole the next read starts anew, and finds it at the front. */
-	if (!follows || record->seq < c->next || msg_decode(record->body, record->seq, &m) < 0)
-		return;
-	(void)ring_push(&c->loaded, m);
+	if (!follows || record->seq < c->next)
+		return 0;
+	rc = msg_decode(record->body, record->seq, &m);
+	if (rc < 0)
+		return rc == -ENOMEM ? rc : 0;
+	rc = ring_push(&c->loaded, m);
 	(void)msg_unref(m);
+	return rc;
+}
+
+/* Nothing could be read, but that does not say that nothing is there. */
+static void load_again(struct cursor *c)
+{
+	(void)timer_start(&c->retry, RETRY_MS);
 }
 
 static void on_loaded(void *arg, int rc, const struct journal_record *records, size_t n)
 {
 	struct cursor_load *load = arg;
 	struct cursor *c = load->cursor;
+	uint64_t from = load->from;
 
+	list_del(&load->link);
 	free(load);
 	if (!c)
 		return;
 	c->load = NULL;
-	if (rc == -EIO) {
-		(void)timer_start(&c->retry, RETRY_MS);
+	if (from != c->next) { /* it went on meanwhile: what this read did not find means nothing */
+		wake(c);
+		return;
+	}
+	if (rc < 0 && rc != -ENOENT) {
+		load_again(c);
 		return;
 	}
 	for (size_t i = 0; i < n; i++)
-		loaded_add(c, &records[i]);
+		if (loaded_add(c, &records[i]) < 0) {
+			if (c->loaded.n)
+				break;
+			load_again(c);
+			return;
+		}
 	/* Nothing readable came although it should be there: go on behind the damage. */
 	if (!c->loaded.n && c->next < c->stream->visible)
 		skip_to(c, n ? records[n - 1].seq + 1 : stream_in_memory(c->stream));
@@ -194,16 +212,17 @@ static void load_start(struct cursor *c)
 	ring_fini(&c->loaded);
 	load = malloc(sizeof(*load));
 	if (load) {
-		load->cursor = c;
-		streams_count_disk_read(c->stream->set);
+		*load = (struct cursor_load){ .cursor = c, .from = c->next };
+		streams_add_load(c->stream->set, load);
 		if (journal_read(streams_journal(c->stream->set), c->stream->js, c->next,
 				 LOAD_BYTES, on_loaded, load) == 0) {
 			c->load = load;
 			return;
 		}
+		list_del(&load->link);
 	}
 	free(load);
-	(void)timer_start(&c->retry, RETRY_MS);
+	load_again(c);
 }
 
 /* The message at `next`, borrowed; NULL: it must be loaded, or there is none. */
@@ -255,7 +274,11 @@ int cursor_take(struct cursor *c, struct msg **ret)
 		return 1;
 	}
 	m = find_next(c);
-	if (!m || slots_grow(c) < 0) {
+	if (m && slots_grow(c) < 0) {
+		load_again(c); /* no memory now */
+		m = NULL;
+	}
+	if (!m) {
 		c->hungry = true;
 		return 0;
 	}
@@ -309,6 +332,11 @@ void cursor_rewind(struct cursor *c)
 uint64_t cursor_floor(const struct cursor *c)
 {
 	return c->floor;
+}
+
+bool cursor_has_settled(const struct cursor *c, uint64_t seq)
+{
+	return seq < c->floor || (seq < c->next && slot(c, seq)->state == SLOT_SETTLED);
 }
 
 unsigned cursor_returns(const struct cursor *c, uint64_t seq)

@@ -41,6 +41,8 @@ void cursor_settle(struct cursor *cursor, uint64_t seq, bool done);
 /* Gives back everything that is in flight. */
 void cursor_rewind(struct cursor *cursor);
 uint64_t cursor_floor(const struct cursor *cursor);
+/* Whether that number was taken and settled (or skipped). */
+bool cursor_has_settled(const struct cursor *cursor, uint64_t seq);
 /* How often the message in flight was given back before. */
 unsigned cursor_returns(const struct cursor *cursor, uint64_t seq);
 /* Messages visible and not settled, those in flight included. */

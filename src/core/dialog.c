@@ -7,8 +7,9 @@
  *      +-- channel left first  +------ a channel came ------+
  *
  * ENDING keeps its objects for late events (ChannelDestroyed follows StasisEnd, or never comes).
- * CLOSED owns no objects and takes no commands; its streams stay until they are read, for an hour
- * at most.
+ * CLOSED owns no objects and takes no commands; its streams stay, on the disk if they are recorded,
+ * until they are read: for an hour (while its bus is away: longer), or until dialogs_max needs its
+ * place.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -64,8 +65,6 @@ static int dialog_streams(struct dialog *d)
 	if (rc == 0)
 		rc = cursor_create(d->commands, CURSOR_REQUIRED, 1, lane_pump, d, &d->lane);
 	d->unsure_below = stream_next(d->commands);
-	if (rc == 0)
-		lane_wake(d); /* a cursor tells of news only after it was asked once */
 	return rc;
 }
 
@@ -83,6 +82,8 @@ int dialog_create(struct hub *hub, struct application *application, struct port 
 	list_init(&d->bindings);
 	list_init(&d->unsaved);
 	list_init(&d->blocked);
+	list_init(&d->receipts);
+	list_init(&d->closed);
 	timer_init(&d->linger, hub->opt.loop, on_linger, d);
 	task_init(&d->lane_again, hub->opt.loop, lane_pump, d);
 	timer_init(&d->deadline, hub->opt.loop, lane_deadline, d);
@@ -113,6 +114,8 @@ struct dialog *dialog_destroy(struct dialog *d)
 	timer_stop(&d->linger); /* unbinding may have started it again */
 	list_del(&d->unsaved);
 	list_del(&d->blocked);
+	list_splice_tail(&d->hub->receipts, &d->receipts); /* freed with the others */
+	list_del(&d->closed);
 	map_del(&d->hub->dialogs, &d->node);
 	(void)outlet_destroy(d->out_events);
 	(void)outlet_destroy(d->out_responses);
@@ -128,8 +131,33 @@ struct dialog *dialog_destroy(struct dialog *d)
 static void dialog_gone(struct dialog *d)
 {
 	dialog_forget(d);
-	d->hub->stats.dialogs--;
+	if (d->state == DIALOG_CLOSED)
+		d->hub->stats.closed--;
+	else
+		d->hub->stats.dialogs--;
 	(void)dialog_destroy(d);
+}
+
+/* With what nobody came to read. */
+static void dialog_drop(struct dialog *d)
+{
+	struct hub *hub = d->hub;
+
+	hub->stats.unread_dropped += stream_discard(d->events) + stream_discard(d->responses);
+	dialog_gone(d);
+}
+
+static void dialog_set_closed(struct dialog *d)
+{
+	struct hub *hub = d->hub;
+
+	d->state = DIALOG_CLOSED;
+	d->closed_ms = loop_now(hub->opt.loop);
+	list_add_tail(&hub->closed, &d->closed);
+	hub->stats.dialogs--;
+	hub->stats.closed++;
+	stream_spill(d->events);
+	stream_spill(d->responses);
 }
 
 int dialog_open(struct hub *hub, struct application *application, struct port *engine,
@@ -139,6 +167,8 @@ int dialog_open(struct hub *hub, struct application *application, struct port *e
 	struct dialog *d;
 	int rc;
 
+	if (hub->dialogs.count >= hub->opt.dialogs_max && !list_empty(&hub->closed))
+		dialog_drop(container_of(hub->closed.next, struct dialog, closed));
 	if (hub->dialogs.count >= hub->opt.dialogs_max) {
 		hub->stats.dialogs_refused++;
 		return -EBUSY;
@@ -158,13 +188,16 @@ int dialog_open(struct hub *hub, struct application *application, struct port *e
 	return 0;
 }
 
+struct str dialog_topic(const struct dialog *d, const struct stream *stream)
+{
+	return str_skip(stream_name(stream), strlen(d->application->bus->scope) + 1);
+}
+
 static int bus_listen(struct dialog *d, bool on)
 {
 	struct port *bus = d->application->bus;
-	char topic[TOPIC_MAX];
-	int n = snprintf(topic, sizeof(topic), "commands_%s", d->id);
 
-	return bus->ops->listen(bus->self, str_make(topic, (size_t)n), on);
+	return bus->ops->listen(bus->self, dialog_topic(d, d->commands), on);
 }
 
 void dialog_listen(struct dialog *d)
@@ -177,7 +210,8 @@ void dialog_listen(struct dialog *d)
 		(void)bus_listen(d, true); /* asked again when the bus comes up */
 }
 
-static void announce(struct dialog *d)
+/* 0 or a negative errno. */
+static int announce(struct dialog *d)
 {
 	struct application *a = d->application;
 	struct msg init = {
@@ -190,23 +224,32 @@ static void announce(struct dialog *d)
 		.type = STR("AppStart"),
 	};
 	auto_msg struct msg *m = msg_create(&init);
+	int rc = m ? stream_append(a->announces, m, NULL, NULL) : -ENOMEM;
 
-	if (!m)
-		return;
-	if (stream_append(a->announces, m, NULL, NULL) == 0)
-		hub_observed(d->hub, m);
+	if (rc < 0)
+		return rc;
+	d->announced = m->seq;
+	hub_observed(d->hub, m);
+	return 0;
 }
 
 void dialog_announce(struct dialog *d)
 {
-	if (d->announced)
-		return;
-	d->announced = true;
+	if (d->announced || announce(d) < 0)
+		return; /* tried again when the bus comes up, and when the dialog closes */
 	d->application->announced++;
 	if (d->state == DIALOG_OPENING)
 		d->state = d->channels || !d->objects ? DIALOG_OPEN : DIALOG_ENDING;
-	announce(d);
 	dialog_changed(d);
+}
+
+void dialog_hold(struct dialog *d)
+{
+	const struct outlet *announces = d->application->outlet;
+
+	if (d->out_events && announces)
+		d->out_events->held =
+			!d->announced || !cursor_has_settled(announces->cursor, d->announced);
 }
 
 void dialog_announced(struct dialog *d)
@@ -242,12 +285,13 @@ static void dialog_close(struct dialog *d)
 	struct port *bus = d->application->bus;
 
 	/* A command that is under way or waits is answered first. */
-	if (d->pending || cursor_lag(d->lane)) {
+	if (d->pending || stream_next(d->commands) > cursor_floor(d->lane)) {
 		(void)timer_start(&d->linger, d->hub->opt.linger_ms);
 		return;
 	}
-	d->state = DIALOG_CLOSED;
-	d->closed_ms = loop_now(d->hub->opt.loop);
+	/* Its bus never listened, but what happened is not lost: commands would find nobody. */
+	dialog_announce(d);
+	dialog_set_closed(d);
 	while (!list_empty(&d->bindings))
 		object_unbind(container_of(d->bindings.next, struct binding, of_dialog));
 	if (bus->ops->listen && port_usable(bus))
@@ -259,26 +303,24 @@ static void dialog_close(struct dialog *d)
 static void on_linger(void *arg)
 {
 	struct dialog *d = arg;
+	const struct port *bus = d->application->bus;
 	bool late;
 
 	if (d->state != DIALOG_CLOSED) {
 		dialog_close(d);
 		return;
 	}
-	late = loop_now(d->hub->opt.loop) - d->closed_ms >= CLOSED_KEEP_MS;
-	if (late) {
-		stream_trim(d->events, stream_visible(d->events));
-		stream_trim(d->responses, stream_visible(d->responses));
-	}
-	if (late || dialog_read(d))
+	late = port_usable(bus) && loop_now(d->hub->opt.loop) - d->closed_ms >= CLOSED_KEEP_MS;
+	if (dialog_read(d))
 		dialog_gone(d);
+	else if (late)
+		dialog_drop(d);
 	else
 		(void)timer_start(&d->linger, CLOSED_LOOK_MS);
 }
 
 void dialog_recover_closed(struct dialog *d)
 {
-	d->state = DIALOG_CLOSED;
-	d->closed_ms = loop_now(d->hub->opt.loop);
+	dialog_set_closed(d);
 	(void)timer_start(&d->linger, CLOSED_LOOK_MS);
 }

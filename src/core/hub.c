@@ -39,10 +39,11 @@ int hub_create(const struct hub_options *options, struct hub **ret)
 	set_defaults(&hub->opt);
 	list_init(&hub->ports);
 	list_init(&hub->unsaved);
+	list_init(&hub->closed);
 	list_init(&hub->observers);
 	list_init(&hub->receipts);
 	task_init(&hub->save, options->loop, hub_save, hub);
-	timer_init(&hub->save_later, options->loop, hub_save, hub);
+	timer_init(&hub->save_again, options->loop, hub_save, hub);
 	timer_init(&hub->stop_timer, options->loop, on_stop_timeout, hub);
 	*ret = hub;
 	return 0;
@@ -73,7 +74,7 @@ struct hub *hub_destroy(struct hub *hub)
 		return NULL;
 	task_cancel(&hub->save);
 	hub_save(hub);
-	timer_stop(&hub->save_later);
+	timer_stop(&hub->save_again);
 	timer_stop(&hub->stop_timer);
 	map_for_each (it, &hub->dialogs)
 		(void)dialog_destroy(container_of(it, struct dialog, node));
@@ -286,7 +287,7 @@ static void on_stop_timeout(void *arg)
 
 void hub_port_closed(struct hub *hub)
 {
-	if (!hub->stop_done || !all_closed(hub, PORT_ENGINE))
+	if (!hub->stopping || !all_closed(hub, PORT_ENGINE))
 		return;
 	if (!hub->buses_stopping) {
 		hub->buses_stopping = true;
@@ -298,6 +299,7 @@ void hub_port_closed(struct hub *hub)
 
 void hub_stop(struct hub *hub, uint64_t timeout_ms, void (*done)(void *arg), void *arg)
 {
+	hub->stopping = true;
 	hub->stop_done = done;
 	hub->stop_arg = arg;
 	(void)timer_start(&hub->stop_timer, timeout_ms);

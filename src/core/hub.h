@@ -36,7 +36,8 @@ struct hub_options {
 	uint64_t command_deadline_ms; /* 0 = 30 s */
 	uint64_t linger_ms;           /* a dialog without channels closes after this; 0 = 10 s */
 	size_t commands_max;          /* waiting commands of one dialog; 0 = 1000: -EBUSY */
-	size_t dialogs_max;           /* 0 = 100,000: further calls get no dialog, counted */
+	size_t dialogs_max; /* 0 = 100,000: closed and unread ones go then, the oldest first; if
+			     * there are none, further calls get no dialog, counted */
 };
 
 int hub_create(const struct hub_options *options, struct hub **ret);
@@ -108,7 +109,9 @@ void hub_each_application(struct hub *hub,
 struct hub_stats {
 	uint64_t events, unowned, synthetic, commands, replies, late_replies; /* since the start */
 	uint64_t timeouts, refused, dialogs_opened, dialogs_refused;
-	uint64_t dialogs; /* now */
+	uint64_t events_cut;      /* events that named more dialogs than one event goes to */
+	uint64_t unread_dropped;  /* messages of closed calls that nobody came to read */
+	uint64_t dialogs, closed; /* now: live ones; closed ones that are kept because unread */
 };
 void hub_stats(const struct hub *hub, struct hub_stats *ret);
 

@@ -8,9 +8,11 @@
  *
  *   the engine's own        it answered in time
  *   503                     the engine is away: the command was not sent
- *   504                     no answer by the deadline, or before a restart: what it did is unknown
+ *   504                     no answer by the deadline, or before a restart: what it did is unknown;
+ *                           or the deadline passed while it waited: it was not done (the text tells)
  *   502                     the engine refused to take it
  */
+#include <assert.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
@@ -58,6 +60,7 @@ static void bus_waits(struct port *bus, int more)
 	size_t high = bus->hub->opt.commands_max * 10, low = high / 2;
 	bool pause = bus->paused;
 
+	assert(more > 0 || bus->commands_waiting > 0);
 	bus->commands_waiting += (size_t)more;
 	if (bus->commands_waiting >= high)
 		pause = true;
@@ -95,17 +98,21 @@ static int command_append(struct dialog *d, struct port *bus, const struct deliv
 		return -ENOMEM;
 	if (c->tag)
 		rc = receipt_create(bus, c->tag, &receipt);
+	/* A call that can't be hung up is worse than a command without a record. */
 	if (rc == 0)
-		/* A call that can't be hung up is worse than a command without a record. */
 		rc = stream_append_anyway(d->commands, m, receipt ? on_durable : NULL, receipt);
-	if (rc == 0) {
+	if (rc >= 0)
 		hub_observed(d->hub, m);
-	} else if (receipt) {
+	if (rc != 0 && receipt)
 		list_del(&receipt->link);
+	if (rc > 0 && receipt) {
+		receipt->seq = m->seq;
+		list_add_tail(&d->receipts, &receipt->link);
+	} else if (rc < 0) {
 		free(receipt);
 	}
 	(void)msg_unref(m);
-	return rc;
+	return rc < 0 ? rc : 0;
 }
 
 int hub_command(struct port *bus, const struct delivery *c)
@@ -114,32 +121,32 @@ int hub_command(struct port *bus, const struct delivery *c)
 	int rc;
 
 	if (!d)
-		return -ENOENT;
-	if (stream_next(d->commands) - cursor_floor(d->lane) > bus->hub->opt.commands_max) {
+		rc = -ENOENT;
+	else if (stream_next(d->commands) - cursor_floor(d->lane) > bus->hub->opt.commands_max)
+		rc = -EBUSY;
+	else
+		rc = command_append(d, bus, c);
+	if (rc < 0) {
 		bus->hub->stats.refused++;
-		return -EBUSY;
-	}
-	rc = command_append(d, bus, c);
-	if (rc < 0)
 		return rc;
+	}
 	bus->hub->stats.commands++;
 	bus->counts.commands++;
 	bus_waits(bus, 1);
 	return 0;
 }
 
-static void reply_append(struct dialog *d, const struct msg *command, int status,
-			 struct str content_type, struct str body)
+/* 0 or a negative errno. */
+static int reply_append(struct dialog *d, const struct msg *command, int status,
+			struct str content_type, struct str body)
 {
-	char topic[TOPIC_MAX];
-	int n = snprintf(topic, sizeof(topic), "responses_%s", d->id);
 	struct msg init = {
 		.kind = MSG_REPLY,
 		.status = status,
 		.seq = stream_next(d->responses),
 		.answers = command->seq,
 		.wall_ns = clock_wall_ns(),
-		.topic = str_make(topic, (size_t)n),
+		.topic = dialog_topic(d, d->responses),
 		.application = d->application->node.key,
 		.dialog = str_from(d->id),
 		.id = command->id,
@@ -147,11 +154,14 @@ static void reply_append(struct dialog *d, const struct msg *command, int status
 		.payload = blob_create(body),
 	};
 	auto_msg struct msg *m = init.payload ? msg_create(&init) : NULL;
+	int rc = m ? stream_append(d->responses, m, NULL, NULL) : -ENOMEM;
 
 	(void)blob_unref(init.payload);
-	if (m && stream_append(d->responses, m, NULL, NULL) == 0)
-		hub_observed(d->hub, m);
+	if (rc < 0)
+		return rc;
+	hub_observed(d->hub, m);
 	d->hub->stats.replies++;
+	return 0;
 }
 
 void lane_wake(struct dialog *d)
@@ -160,14 +170,31 @@ void lane_wake(struct dialog *d)
 }
 
 /* The command is answered: its reply first, then it is settled. */
+static void settle_receipts(struct dialog *d, uint64_t seq)
+{
+	list_for_each_safe (it, &d->receipts) {
+		struct receipt *r = container_of(it, struct receipt, link);
+
+		if (r->seq <= seq)
+			on_durable(r, 0);
+	}
+}
+
 static void lane_finish(struct dialog *d, const struct msg *command, int status,
 			struct str content_type, struct str body)
 {
 	timer_stop(&d->deadline);
-	reply_append(d, command, status, content_type, body);
+	if (reply_append(d, command, status, content_type, body) == -EMSGSIZE)
+		(void)reply_append(d, command, 502, STR("application/json"),
+				   STR("{\"message\":\"the engine's answer is too large\"}"));
+	settle_receipts(d, command->seq);
 	cursor_settle(d->lane, command->seq, true);
+	/* At once, in the same batch of the journal as the reply: a restart finds both or none. */
+	stream_trim(d->commands, cursor_floor(d->lane));
 	lane_wake(d);
-	bus_waits(d->application->bus, d->application->bus->commands_waiting ? -1 : 0);
+	/* Those of the last run were never counted. */
+	if (command->seq >= d->unsure_below)
+		bus_waits(d->application->bus, -1);
 }
 
 static void lane_answer(struct dialog *d, const struct msg *command, int status, const char *text)
@@ -183,16 +210,30 @@ static bool is_safe(const struct msg *command)
 	return str_eq(command->type, STR("GET")) || str_eq(command->type, STR("DELETE"));
 }
 
+static bool is_old(const struct dialog *d, const struct msg *command)
+{
+	uint64_t age_ms = d->hub->opt.command_deadline_ms, now = clock_wall_ns();
+
+	if (command->deadline_ms)
+		return loop_now(d->hub->opt.loop) >= command->deadline_ms;
+	return now > command->wall_ns && (now - command->wall_ns) / 1000000 >= age_ms;
+}
+
 /* Takes the message; true: go on with the next one. */
 static bool lane_send(struct dialog *d, struct msg *m)
 {
 	struct port *engine = d->engine;
 	int rc;
 
-	if (m->seq < d->unsure_below && !is_safe(m)) {
+	if (m->seq < d->unsure_below && (!is_safe(m) || is_old(d, m))) {
 		lane_answer(d, m, 504,
 			    "voxbus was restarted: whether the command was done is "
 			    "not known");
+		return true;
+	}
+	if (is_old(d, m)) {
+		lane_answer(d, m, 504,
+			    "the deadline passed while the command waited: it was not done");
 		return true;
 	}
 	if (!port_usable(engine)) {
@@ -203,6 +244,7 @@ static bool lane_send(struct dialog *d, struct msg *m)
 	if (rc == -EAGAIN) {
 		cursor_settle(d->lane, m->seq, false);
 		list_add_tail(&engine->blocked, &d->blocked);
+		(void)timer_start(&d->deadline, d->hub->opt.command_deadline_ms);
 		return false;
 	}
 	if (rc < 0) {
@@ -232,6 +274,11 @@ void lane_deadline(void *arg)
 	struct dialog *d = arg;
 	auto_msg struct msg *m = d->pending;
 
+	if (!m) { /* the engine was full all the while */
+		list_del(&d->blocked);
+		lane_wake(d);
+		return;
+	}
 	d->pending = NULL;
 	d->hub->stats.timeouts++;
 	lane_answer(d, m, 504,

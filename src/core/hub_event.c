@@ -15,6 +15,7 @@
 struct receivers {
 	struct dialog *at[EVENT_DIALOGS_MAX];
 	size_t n;
+	bool cut; /* there were more */
 };
 
 static void receivers_add(struct receivers *r, struct dialog *d)
@@ -24,6 +25,8 @@ static void receivers_add(struct receivers *r, struct dialog *d)
 			return;
 	if (r->n < EVENT_DIALOGS_MAX)
 		r->at[r->n++] = d;
+	else
+		r->cut = true;
 }
 
 static void receivers_find(struct port *port, const struct delivery *e, struct receivers *r)
@@ -46,7 +49,7 @@ static struct application *application_of(struct port *port, const struct delive
 	return node ? container_of(node, struct application, node) : NULL;
 }
 
-static void open_for(struct port *port, const struct delivery *e, struct receivers *r)
+static struct dialog *open_for(struct port *port, const struct delivery *e, struct receivers *r)
 {
 	struct application *application;
 	struct dialog *d;
@@ -56,9 +59,10 @@ static void open_for(struct port *port, const struct delivery *e, struct receive
 		opens |= (e->objects[i].verbs & OBJECT_OPENS) != 0;
 	application = opens ? application_of(port, e) : NULL;
 	if (!application || dialog_open(port->hub, application, port, &d) < 0)
-		return;
+		return NULL;
 	(void)snprintf(d->label, sizeof(d->label), "%.*s", STR_ARG(e->label));
 	receivers_add(r, d);
+	return d;
 }
 
 static void bind_all(const struct delivery *e, const struct receivers *r)
@@ -92,14 +96,12 @@ static void end_all(struct port *port, const struct delivery *e)
 static void append_event(struct dialog *d, const struct delivery *e, struct blob *payload,
 			 uint64_t wall_ns)
 {
-	char topic[TOPIC_MAX];
-	int n = snprintf(topic, sizeof(topic), "events_%s", d->id);
 	struct msg init = {
 		.kind = MSG_EVENT,
 		.flags = e->flags,
 		.seq = stream_next(d->events),
 		.wall_ns = wall_ns,
-		.topic = str_make(topic, (size_t)n),
+		.topic = dialog_topic(d, d->events),
 		.node = e->node,
 		.application = d->application->node.key,
 		.dialog = str_from(d->id),
@@ -114,10 +116,18 @@ static void append_event(struct dialog *d, const struct delivery *e, struct blob
 		d->dropped = true;
 }
 
+static void count_cut(struct port *port, const struct delivery *e)
+{
+	if (port->hub->stats.events_cut++ == 0)
+		log_warn(port->log, "event cut", "type=%.*s then=%s", STR_ARG(e->type),
+			 "it goes to 32 of the calls that it names; more are only counted");
+}
+
 int hub_event(struct port *port, const struct delivery *e)
 {
 	struct hub *hub = port->hub;
 	struct receivers r = { .n = 0 };
+	struct dialog *fresh = NULL;
 	struct blob *payload;
 	uint64_t now = clock_wall_ns();
 
@@ -127,12 +137,16 @@ int hub_event(struct port *port, const struct delivery *e)
 		hub->stats.synthetic++;
 	receivers_find(port, e, &r);
 	if (!r.n)
-		open_for(port, e, &r);
+		fresh = open_for(port, e, &r);
 	if (!r.n) {
 		hub->stats.unowned++;
 		return -ENOENT;
 	}
+	if (r.cut)
+		count_cut(port, e);
 	payload = blob_create(e->payload);
+	if (!payload && fresh)
+		dialog_channels_changed(fresh);
 	if (!payload)
 		return -ENOMEM;
 	bind_all(e, &r);
@@ -141,6 +155,9 @@ int hub_event(struct port *port, const struct delivery *e)
 		dialog_channels_changed(r.at[0]);
 	for (size_t i = 0; i < r.n; i++)
 		append_event(r.at[i], e, payload, now);
+	/* What could not be bound (no memory, an id too long) does not keep a dialog for ever. */
+	if (fresh && !fresh->channels)
+		dialog_channels_changed(fresh);
 	end_all(port, e);
 	(void)blob_unref(payload);
 	return 0;

@@ -32,16 +32,17 @@ struct hub {
 	struct map dialogs;      /* struct dialog.node */
 	struct map objects;      /* struct object.node */
 	struct list unsaved;     /* struct dialog.unsaved */
+	struct list closed;      /* struct dialog.closed, the oldest first */
 	struct list observers;   /* struct observer.link */
 	struct list receipts;    /* struct receipt.link */
 	struct task save;
-	struct timer save_later; /* the journal was full */
+	struct timer save_again; /* the journal refused */
 	struct timer stop_timer;
 	void (*stop_done)(void *arg);
 	void *stop_arg;
 	struct hub_stats stats;
 	unsigned n_ports;
-	bool recovering, buses_stopping;
+	bool recovering, stopping, buses_stopping;
 };
 
 struct port {
@@ -80,6 +81,8 @@ struct dialog {
 	struct list bindings; /* struct binding.of_dialog */
 	struct list unsaved;  /* hub.unsaved */
 	struct list blocked;  /* port.blocked of the engine */
+	struct list receipts; /* struct receipt.link */
+	struct list closed;   /* hub.closed */
 	struct hub *hub;
 	struct application *application;
 	struct port *engine;
@@ -95,7 +98,8 @@ struct dialog {
 	struct timer linger;      /* ending -> closed -> gone */
 	uint64_t closed_ms;
 	uint64_t opened_wall_ns;
-	bool announced, dropped;
+	uint64_t announced; /* number of its AppStart; 0: not yet */
+	bool dropped;
 	char id[RAND_DIALOG_ID_SIZE];
 	char channel[96]; /* id of the first channel, for people */
 	char label[128];  /* "PJSIP/alice-01 1001 -> 7000": what the engine called it */
@@ -117,11 +121,15 @@ struct binding {
 	uint64_t made_by; /* the command that is about to make the object; 0: it is there */
 };
 
-/* A bus's message that was taken: the bus hears of it when it is durable. */
+/*
+ * A bus's command that was taken: the bus hears of it when it is durable; when the journal can't
+ * have it, only when it is answered.
+ */
 struct receipt {
-	struct list link; /* hub.receipts */
+	struct list link; /* hub.receipts, or dialog.receipts: not durable */
 	struct port *port;
 	uint64_t tag;
+	uint64_t seq; /* of the command */
 };
 
 struct outlet {
@@ -172,9 +180,13 @@ int dialog_create(struct hub *hub, struct application *application, struct port 
 struct dialog *dialog_destroy(struct dialog *dialog);
 /* Asks the bus for commands, or announces at once where it hears all. */
 void dialog_listen(struct dialog *dialog);
+/* Of one of the dialog's streams: "events_<dialog>". */
+struct str dialog_topic(const struct dialog *dialog, const struct stream *stream);
 void dialog_announce(struct dialog *dialog);
 /* Its AppStart has gone out: now its events may. */
 void dialog_announced(struct dialog *dialog);
+/* Events wait unless the bus has taken the AppStart for good (after a restart, a lost link). */
+void dialog_hold(struct dialog *dialog);
 /* After channels came or went. */
 void dialog_channels_changed(struct dialog *dialog);
 /* The stored state says closed already. */

@@ -2,9 +2,10 @@
 /*
  * Dialogs across a restart: one small state each in the journal, "dialog/<id>".
  *
- * The value is a run of strings (u16 length, bytes): version, application, engine, state,
- * announced, opened (ns), channel, label, then kind, live and id of each object. It is written anew, once
- * a turn at most, when the dialog changes, or later when the journal is full; it goes with the dialog. A dialog whose application or
+ * The value is a run of strings (u16 length, bytes): version, application, engine, state, the
+ * AppStart's number, opened (ns), channel, label, then kind, live and id of each object. It is
+ * written anew, once a turn at most, when the dialog changes, or later when the journal refuses; it
+ * goes with the dialog. A dialog whose application or
  * engine is no longer configured is forgotten, with a line in the log.
  */
 #include <errno.h>
@@ -63,6 +64,7 @@ static void add_number(struct buf *b, uint64_t v)
 	add(b, str_make(text, (size_t)n));
 }
 
+/* 0 or a negative errno. */
 static int save(struct dialog *d)
 {
 	auto_buf struct buf b;
@@ -101,7 +103,7 @@ void hub_save(void *arg)
 		int rc = save(d);
 
 		if ((rc == -ENOSPC || rc == -EAGAIN) &&
-		    timer_start(&hub->save_later, SAVE_AGAIN_MS) == 0)
+		    timer_start(&hub->save_again, SAVE_AGAIN_MS) == 0)
 			return;
 		list_del(&d->unsaved);
 	}
@@ -176,10 +178,14 @@ static void recover(void *arg, struct str key, struct str value)
 		forget_key(hub, key);
 		return;
 	}
-	d->announced = take_number(&value) != 0;
+	d->announced = take_number(&value);
+	/* An AppStart that the journal did not keep (it had refused) is said again. */
+	if (d->announced >= stream_next(d->application->announces))
+		d->announced = 0;
 	d->opened_wall_ns = take_number(&value);
 	take_text(&value, d->channel, sizeof(d->channel));
 	take_text(&value, d->label, sizeof(d->label));
+	dialog_hold(d);
 	if (state >= DIALOG_CLOSED) {
 		dialog_recover_closed(d);
 		return;
@@ -187,8 +193,6 @@ static void recover(void *arg, struct str key, struct str value)
 	d->state = d->announced ? DIALOG_OPEN : DIALOG_OPENING;
 	recover_objects(d, value);
 	dialog_channels_changed(d);
-	if (!d->announced)
-		dialog_listen(d);
 }
 
 static void adopt(struct dialog *d)
@@ -229,12 +233,16 @@ int hub_recover(struct hub *hub)
 	for (rest = buf_str(&states); rest.n;) {
 		struct str key = take(&rest), value = take(&rest);
 
+		if (!value.p)
+			return -ENOMEM; /* the copy is cut short */
 		recover(hub, key, value);
 	}
 	hub->recovering = false;
 	map_for_each (it, &hub->dialogs) {
 		struct dialog *d = container_of(it, struct dialog, node);
 
+		if (!d->announced && d->state != DIALOG_CLOSED)
+			dialog_listen(d);
 		if (d->state != DIALOG_CLOSED && d->engine->ops->adopt)
 			adopt(d);
 	}

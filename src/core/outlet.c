@@ -102,6 +102,8 @@ static bool outlet_send(struct outlet *o, struct msg *m)
 	log_warn(port->log, "message not sent", "topic=%s seq=%" PRIu64 " reason=%s then=%s",
 		 o->topic, m->seq, strerror(-rc), "it is dropped");
 	cursor_settle(o->cursor, m->seq, true);
+	if (m->kind == MSG_ANNOUNCE)
+		announced(port->hub, m);
 	return true;
 }
 
@@ -142,5 +144,12 @@ void port_rewind(struct port *port)
 
 		list_del(&o->blocked);
 		cursor_rewind(o->cursor);
+	}
+	/* What goes out again does so in the old order: a call's AppStart before its events. */
+	map_for_each (it, &port->hub->dialogs) {
+		struct dialog *d = container_of(it, struct dialog, node);
+
+		if (d->application->bus == port)
+			dialog_hold(d);
 	}
 }

@@ -20,20 +20,13 @@
 #include "core/core_internal.h"
 #include "journal/journal.h"
 
-enum { RING_MAX = 1024, MEMORY_MAX = 10000, HEAD_MAX = 1 << 20, SEVEN_DAYS_MS = 604800000 };
-
-struct waiting {
-	uint64_t lsn;
-	struct stream *stream; /* writing: a reference */
-	stream_done_fn done;   /* syncing */
-	void *arg;
-	int rc;
-};
-
-/* First in, first out; the array starts over whenever it is empty. */
-struct waitings {
-	struct waiting *at;
-	size_t head, n, cap;
+enum {
+	RING_MAX = 1024,
+	MEMORY_MAX = 10000,
+	MEMORY_BYTES = 256 << 20,
+	SPARE = 16, /* messages that a stream without a record keeps when memory is short */
+	HEAD_MAX = 1 << 20,
+	SEVEN_DAYS_MS = 604800000
 };
 
 struct streams {
@@ -43,6 +36,7 @@ struct streams {
 	struct stream_limits limits;
 	struct map by_name; /* struct stream.node */
 	struct list dirty;  /* struct stream.dirty */
+	struct list loads;  /* struct cursor_load.link */
 	struct task task;
 	struct waitings writing, syncing, finished;
 	struct buf head;
@@ -50,39 +44,6 @@ struct streams {
 	struct stream_stats stats;
 	bool failed, stalled;
 };
-
-static int waitings_push(struct waitings *w, const struct waiting *entry)
-{
-	if (w->head && w->head == w->n)
-		w->head = w->n = 0;
-	if (w->n == w->cap) {
-		size_t live = w->n - w->head, cap = w->cap;
-		struct waiting *at = w->at;
-
-		if (w->head > w->cap / 2) {
-			memmove(at, at + w->head, live * sizeof(*at));
-		} else {
-			cap = cap ? cap * 2 : 64;
-			at = malloc(cap * sizeof(*at));
-			if (!at)
-				return -ENOMEM;
-			if (live)
-				memcpy(at, w->at + w->head, live * sizeof(*at));
-			free(w->at);
-		}
-		*w = (struct waitings){ at, 0, live, cap };
-	}
-	w->at[w->n++] = *entry;
-	return 0;
-}
-
-static bool waitings_pop(struct waitings *w, uint64_t lsn, struct waiting *ret)
-{
-	if (w->head == w->n || w->at[w->head].lsn > lsn)
-		return false;
-	*ret = w->at[w->head++];
-	return true;
-}
 
 struct loop *streams_loop(const struct streams *set)
 {
@@ -94,9 +55,22 @@ struct journal *streams_journal(const struct streams *set)
 	return set->journal;
 }
 
-void streams_count_disk_read(struct streams *set)
+void streams_add_load(struct streams *set, struct cursor_load *load)
 {
+	list_add_tail(&set->loads, &load->link);
 	set->stats.disk_reads++;
+}
+
+static size_t msg_bytes(const struct msg *msg)
+{
+	return sizeof(*msg) + blob_str(msg->payload).n;
+}
+
+static void shift(struct stream *s)
+{
+	s->set->stats.bytes_in_memory -= msg_bytes(ring_get(&s->ring, s->ring.first));
+	s->set->stats.messages_in_memory--;
+	ring_shift(&s->ring);
 }
 
 static void stream_forget(struct stream *s)
@@ -107,15 +81,10 @@ static void stream_forget(struct stream *s)
 		jstream_on_expired(s->js, NULL, NULL); /* it stays if the drop is refused */
 		(void)jstream_drop(s->set->journal, s->js);
 	}
-	s->set->stats.messages_in_memory -= s->ring.n;
+	while (s->ring.n)
+		shift(s);
 	ring_fini(&s->ring);
 	free(s);
-}
-
-static void shift(struct stream *s)
-{
-	ring_shift(&s->ring);
-	s->set->stats.messages_in_memory--;
 }
 
 static void stream_drop_below(struct stream *s, uint64_t seq)
@@ -205,25 +174,52 @@ void stream_mark(struct stream *s, bool wake)
 	task_defer(&s->set->task);
 }
 
+/* Recorded streams go on on the disk, the others lose their oldest. */
 static void stream_evict(struct stream *s)
 {
 	const struct stream_limits *limits = &s->set->limits;
+	const struct stream_stats *stats = &s->set->stats;
+	bool recorded = s->js && !s->detached;
+	size_t keep = recorded ? limits->ring_max : limits->memory_max,
+	       least = recorded ? 0 : SPARE;
 
-	if (s->js && !s->detached) {
-		while (!s->set->stalled && s->ring.n > limits->ring_max &&
-		       s->ring.first < s->visible)
-			shift(s);
+	/* While the disk can't be read, memory is all there is. */
+	if (recorded && s->set->stalled)
 		return;
-	}
-	while (s->ring.n > limits->memory_max && s->ring.first < s->visible) {
-		s->set->stats.dropped++;
+	while (s->ring.n && s->ring.first < s->visible &&
+	       (s->ring.n > keep ||
+		(s->ring.n > least && stats->bytes_in_memory > limits->memory_bytes))) {
+		uint64_t before = s->first;
+
+		if (recorded) {
+			shift(s);
+			continue;
+		}
 		stream_drop_below(s, s->ring.first + 1);
+		s->set->stats.dropped += s->first - before;
 	}
+}
+
+void stream_spill(struct stream *s)
+{
+	while (s->js && !s->detached && s->ring.n && s->ring.first < s->visible)
+		shift(s);
+}
+
+uint64_t stream_discard(struct stream *s)
+{
+	uint64_t n = s->next - s->first;
+
+	s->discard = true;
+	stream_trim(s, s->visible);
+	return n;
 }
 
 static void stream_show(struct stream *s, uint64_t visible)
 {
 	s->visible = visible;
+	if (s->discard)
+		stream_trim(s, visible);
 	stream_evict(s);
 	stream_mark(s, true);
 }
@@ -296,8 +292,11 @@ int streams_create(struct loop *loop, const struct log *log, const struct stream
 		set->limits.max_age_ms = SEVEN_DAYS_MS;
 	if (!set->limits.memory_max)
 		set->limits.memory_max = MEMORY_MAX;
+	if (!set->limits.memory_bytes)
+		set->limits.memory_bytes = MEMORY_BYTES;
 	map_init(&set->by_name);
 	list_init(&set->dirty);
+	list_init(&set->loads);
 	task_init(&set->task, loop, on_task, set);
 	buf_init(&set->head, HEAD_MAX);
 	*ret = set;
@@ -317,6 +316,8 @@ struct streams *streams_destroy(struct streams *set)
 		free(s);
 	}
 	map_fini(&set->by_name);
+	list_for_each_safe (it, &set->loads)
+		free(container_of(it, struct cursor_load, link));
 	free(set->writing.at);
 	free(set->syncing.at);
 	free(set->finished.at);
@@ -460,7 +461,7 @@ static int journal_msg(struct stream *s, const struct msg *msg, uint64_t *ret_ls
 	int rc;
 
 	if (!s->js)
-		return -ENOMEM;
+		return -ENOSPC; /* the journal takes no more streams */
 	buf_clear(&set->head);
 	rc = msg_encode(msg, &set->head);
 	if (rc < 0)
@@ -475,7 +476,7 @@ static void stream_detach(struct stream *s, int rc)
 	struct streams *set = s->set;
 
 	s->detached = true;
-	if (set->stats.unrecorded++ == 0 && !set->failed)
+	if (set->stats.unrecorded == 0 && !set->failed)
 		log_error(set->log, "journal refused", "stream=%s reason=%s then=%s", s->name,
 			  strerror(-rc), "this stream is kept in memory until it has been read");
 }
@@ -487,40 +488,65 @@ static void stream_reattach(struct stream *s)
 		s->detached = false;
 }
 
-/* After the journal's own appends, in their order, so that messages become visible in theirs. */
-static int wait_written(struct stream *s, uint64_t lsn)
-{
-	struct waiting w = { .lsn = lsn, .stream = s };
-	int rc = waitings_push(&s->set->writing, &w);
-
-	if (rc == 0)
-		(void)stream_ref(s);
-	return rc;
-}
-
-static int wait_done(struct streams *set, uint64_t lsn, stream_done_fn done, void *arg)
+static void wait_done(struct streams *set, uint64_t lsn, stream_done_fn done, void *arg)
 {
 	struct waiting w = { .lsn = lsn, .done = done, .arg = arg };
 
-	if (lsn)
-		return waitings_push(&set->syncing, &w);
-	task_defer(&set->task);
-	return waitings_push(&set->finished, &w);
+	if (!lsn)
+		task_defer(&set->task);
+	waitings_push(lsn ? &set->syncing : &set->finished, &w);
 }
 
-static void stream_took(struct stream *s, uint64_t lsn)
+/* lsn: it becomes visible when that is written, behind the journal's own appends; 0: at once. */
+static void stream_took(struct stream *s, const struct msg *msg, uint64_t lsn)
 {
+	struct waiting w = { .lsn = lsn, .stream = s };
+
 	s->next++;
 	s->set->stats.appended++;
 	s->set->stats.messages_in_memory++;
-	if (lsn && wait_written(s, lsn) == 0)
+	s->set->stats.bytes_in_memory += msg_bytes(msg);
+	if (!lsn) {
+		stream_show(s, s->next);
 		return;
-	stream_show(s, s->next);
+	}
+	(void)stream_ref(s);
+	waitings_push(&s->set->writing, &w);
 }
 
 static bool is_lasting(int rc)
 {
 	return rc == -ENOSPC || rc == -EIO;
+}
+
+/* In the journal, if it is to be there: 0 and *ret_lsn (0: in memory alone), or a refusal. */
+static int stream_record(struct stream *s, const struct msg *msg, bool receipt, bool anyway,
+			 uint64_t *ret_lsn)
+{
+	struct streams *set = s->set;
+	int rc;
+
+	if (!s->record || !set->journal)
+		return 0;
+	rc = s->detached ? -EIO : journal_msg(s, msg, ret_lsn);
+	if (rc == 0)
+		set->last_lsn = *ret_lsn;
+	else if (rc == -EMSGSIZE || (receipt && !(anyway && is_lasting(rc))))
+		return rc;
+	else if (!s->detached)
+		stream_detach(s, rc);
+	if (rc < 0)
+		set->stats.unrecorded++;
+	return 0;
+}
+
+static int reserve(struct streams *set)
+{
+	int rc = waitings_reserve(&set->writing);
+
+	if (rc == 0)
+		rc = waitings_reserve(&set->syncing);
+	return rc < 0 ? rc : waitings_reserve(&set->finished);
 }
 
 static int append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg, bool anyway)
@@ -530,26 +556,26 @@ static int append(struct stream *s, struct msg *msg, stream_done_fn done, void *
 	int rc;
 
 	assert(msg->seq == s->next);
-	rc = ring_push(&s->ring, msg);
+	rc = reserve(set);
+	if (rc == 0)
+		rc = ring_push(&s->ring, msg);
 	if (rc < 0)
 		return rc;
 	if (s->detached)
 		stream_reattach(s);
-	if (s->record && set->journal && !s->detached) {
-		rc = journal_msg(s, msg, &lsn);
-		if (rc < 0 && done && !(anyway && is_lasting(rc))) {
-			s->ring.n--; /* the newest: back out */
-			(void)msg_unref(msg);
-			return rc;
-		}
-		if (rc < 0)
-			stream_detach(s, rc);
-		else
-			set->last_lsn = lsn;
+	rc = stream_record(s, msg, done, anyway, &lsn);
+	if (rc < 0) {
+		s->ring.n--; /* the newest: back out */
+		(void)msg_unref(msg);
+		return rc;
 	}
 	/* In memory alone, but behind what is still being written. */
-	stream_took(s, lsn || s->visible == s->next ? lsn : set->last_lsn);
-	return done ? wait_done(set, lsn, done, arg) : 0;
+	stream_took(s, msg, lsn || s->visible == s->next ? lsn : set->last_lsn);
+	if (anyway && !lsn && s->record && set->journal)
+		return 1;
+	if (done)
+		wait_done(set, lsn, done, arg);
+	return 0;
 }
 
 int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)

@@ -28,8 +28,11 @@ struct stream;
 struct streams;
 
 struct stream_limits {
-	size_t ring_max;     /* messages a recorded stream keeps in memory; 0 = 1024 */
-	size_t memory_max;   /* messages of a stream without a record; 0 = 10,000 */
+	size_t ring_max;   /* messages a recorded stream keeps in memory; 0 = 1024 */
+	size_t memory_max; /* messages of a stream without a record; 0 = 10,000 */
+	/* Payload bytes of all streams in memory; 0 = 256 MiB. Beyond it recorded streams keep
+	 * nothing in memory, and the others their newest 16 messages. */
+	size_t memory_bytes;
 	uint64_t max_age_ms; /* of a recorded message; 0 = 7 days */
 };
 
@@ -71,23 +74,28 @@ uint64_t stream_oldest_ns(const struct stream *stream);
 typedef void (*stream_done_fn)(void *arg, int rc);
 /*
  * Appends a message whose seq is stream_next(). With `done` the caller acknowledges somebody:
- * when the journal refuses, so does this (-EAGAIN full for now, -ENOSPC, -EIO) and nothing was
- * taken. Without it the message is kept in memory then, and the stream stops recording (counted)
- * until it has been read.
+ * when the journal refuses, so does this (-EAGAIN full for now, -ENOSPC, -EIO; -EIO also when the
+ * stream has stopped recording before) and nothing was taken. Without it the message is kept in
+ * memory then, and the stream stops recording (counted) until it has been read. -EMSGSIZE, -ENOMEM:
+ * nothing was taken.
  */
 int stream_append(struct stream *stream, struct msg *msg, stream_done_fn done, void *arg);
 /*
- * The same for what must go on when the disk is full or broken: it is kept in memory then, and
- * done is called with 0. -EAGAIN and -EMSGSIZE are refusals here, too.
+ * The same for what must go on when the disk is full or broken: 1 = it should be in the journal and
+ * is in memory alone; done is not called. -EAGAIN and -EMSGSIZE are refusals here, too.
  */
 int stream_append_anyway(struct stream *stream, struct msg *msg, stream_done_fn done, void *arg);
 
 /* Everything below seq is no longer needed by anybody (a drop by hand, or of age). */
 void stream_trim(struct stream *stream, uint64_t seq);
+/* Nothing in it is needed by anybody, not even what is still being written: how many messages. */
+uint64_t stream_discard(struct stream *stream);
+/* Keeps in memory nothing that the journal has: nobody is expected to read it soon. */
+void stream_spill(struct stream *stream);
 
 struct stream_stats {
-	uint64_t streams, messages_in_memory;               /* now */
-	uint64_t appended, dropped, unrecorded, disk_reads; /* since the start */
+	uint64_t streams, messages_in_memory, bytes_in_memory; /* now */
+	uint64_t appended, dropped, unrecorded, disk_reads;    /* since the start */
 };
 void streams_stats(const struct streams *streams, struct stream_stats *ret);
 void streams_each(struct streams *streams, void (*fn)(void *arg, struct stream *stream), void *arg);

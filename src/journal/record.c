@@ -191,6 +191,19 @@ static size_t step_over(struct str rest, uint64_t generation)
 	return RECORD_ALIGN;
 }
 
+/* How many bytes of zeros it begins with, in whole words. */
+static size_t zeros(struct str bytes)
+{
+	static const char page[4096];
+	size_t n = 0;
+
+	while (bytes.n - n >= sizeof(page) && memcmp(bytes.p + n, page, sizeof(page)) == 0)
+		n += sizeof(page);
+	while (bytes.n - n >= RECORD_ALIGN && le64_get(bytes.p + n) == 0)
+		n += RECORD_ALIGN;
+	return n;
+}
+
 void file_scan(struct str bytes, const struct file_header *h, const struct scan_events *events,
 	       struct scan_result *ret)
 {
@@ -203,7 +216,7 @@ void file_scan(struct str bytes, const struct file_header *h, const struct scan_
 		size_t n;
 
 		if (le64_get(rest.p) == 0) {
-			at += RECORD_ALIGN;
+			at += zeros(rest);
 			continue;
 		}
 		if (record_read(rest, h->generation, &r) > 0 && r.lsn >= ret->lsn) {

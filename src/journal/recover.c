@@ -14,6 +14,7 @@
 #include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -29,7 +30,7 @@ struct recovery {
 	size_t n_ghosts;
 	uint64_t lsn;
 	char *bytes; /* of the file under way */
-	size_t n;
+	size_t n, mapped;
 	int rc;
 };
 
@@ -208,14 +209,68 @@ static void on_state_damage(void *arg, size_t offset, size_t n)
 	report(arg, 0, offset, n, "not a record");
 }
 
+static int read_at(int fd, char *p, size_t n, size_t offset)
+{
+	while (n) {
+		ssize_t got = pread(fd, p, n, (off_t)offset);
+
+		if (got < 0 && errno != EINTR)
+			return -errno;
+		if (got == 0)
+			return 0; /* it was cut meanwhile: the rest stays zero */
+		if (got > 0) {
+			p += got;
+			n -= (size_t)got;
+			offset += (size_t)got;
+		}
+	}
+	return 0;
+}
+
+/*
+ * Reads what has been written, into memory that is zero elsewhere: most of a preallocated segment
+ * never was, and neither costs time nor memory then.
+ */
+static int read_extents(struct recovery *rv, int fd)
+{
+	off_t at = 0, end = 0, size = (off_t)rv->n;
+
+	while (end < size) {
+		int rc;
+
+		at = lseek(fd, end, SEEK_DATA);
+		if (at < 0 && errno == ENXIO)
+			return 0; /* nothing but holes to the end */
+		if (at < 0)
+			at = end; /* a file system that does not tell */
+		end = lseek(fd, at, SEEK_HOLE);
+		if (end <= at || end > size)
+			end = size;
+		rc = read_at(fd, rv->bytes + at, (size_t)(end - at), (size_t)at);
+		if (rc < 0)
+			return rc;
+	}
+	return 0;
+}
+
+static void unload(struct recovery *rv)
+{
+	if (rv->bytes)
+		(void)munmap(rv->bytes, rv->mapped);
+	rv->bytes = NULL;
+	rv->n = 0;
+}
+
 /* The whole file to rv->bytes: its descriptor, or a negative errno. */
 static int load(struct recovery *rv, uint64_t number)
 {
 	char name[FILE_NAME_SIZE];
 	struct stat st;
 	int fd, rc = 0;
+	void *p;
 
 	file_name(name, number);
+	unload(rv);
 	fd = openat(rv->j->dirfd, name, O_RDWR | O_CLOEXEC);
 	if (fd < 0)
 		return -errno;
@@ -223,21 +278,16 @@ static int load(struct recovery *rv, uint64_t number)
 		rc = -errno;
 	else if (st.st_size > FILE_MAX)
 		rc = -EFBIG;
-	free(rv->bytes);
-	rv->n = rc == 0 ? (size_t)st.st_size : 0;
-	rv->bytes = malloc(rv->n + 1);
-	if (rc == 0 && !rv->bytes)
-		rc = -ENOMEM;
-	for (size_t at = 0; rc == 0 && at < rv->n;) {
-		ssize_t n = pread(fd, rv->bytes + at, rv->n - at, (off_t)at);
-
-		if (n > 0)
-			at += (size_t)n;
-		else if (n == 0)
-			rv->n = at;
-		else if (errno != EINTR)
-			rc = -errno;
+	if (rc == 0) {
+		rv->mapped = (size_t)st.st_size + 1;
+		p = mmap(NULL, rv->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
+			 0);
+		rc = p == MAP_FAILED ? -ENOMEM : 0;
+		rv->bytes = rc == 0 ? p : NULL;
+		rv->n = rc == 0 ? (size_t)st.st_size : 0;
 	}
+	if (rc == 0)
+		rc = read_extents(rv, fd);
 	if (rc < 0) {
 		(void)close(fd);
 		return rc;
@@ -413,8 +463,8 @@ static int list_segments(struct journal *j, struct found **ret, size_t *ret_n)
 static int recover_segments(struct recovery *rv, struct err *e)
 {
 	struct journal *j = rv->j;
-	struct found *found;
-	size_t n, i;
+	struct found *found = NULL;
+	size_t n = 0, i;
 	int rc = list_segments(j, &found, &n);
 
 	if (rc < 0)
@@ -532,7 +582,7 @@ int journal_recover(struct journal *j, struct file **ret_states, size_t *ret_end
 		lose_nameless(&rv);
 	map_fini(&rv.ids);
 	free(rv.ghosts);
-	free(rv.bytes);
+	unload(&rv);
 	if (rc == 0 && (j->stats.segments || j->stats.damaged || j->stats.torn_bytes))
 		log_info(j->log, "journal recovered",
 			 "dir=%s records=%" PRIu64 " streams=%" PRIu64

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The memory port. A bus that is not manual keeps what it accepted on a list and settles all of it
- * in one task a turn, as a broker's confirms come in batches.
+ * The memory port. A bus that is not manual keeps what it accepted in an array and settles all
+ * of it in one task a turn, as a broker's confirms come in batches.
  */
 #include "buses/memory/memory.h"
 
@@ -10,10 +10,7 @@
 
 #include "base/list.h"
 
-struct held {
-	struct list link; /* memory_port.accepted */
-	struct msg *msg;
-};
+enum { HELD_FIRST = 64 };
 
 struct topic {
 	struct list link; /* memory_port.asked */
@@ -24,7 +21,8 @@ struct topic {
 struct memory_port {
 	struct port *port;
 	const struct memory_conf *conf;
-	struct list accepted; /* struct held.link */
+	struct msg **held; /* accepted, to be settled in the next turn; n_held of them */
+	size_t n_held, cap_held;
 	size_t n_accepted;
 	struct task settle;
 	struct task grant;
@@ -46,19 +44,38 @@ static void made_room(struct memory_port *m)
 static void on_settle_task(void *arg)
 {
 	struct memory_port *m = arg;
-	struct list now;
+	struct msg **held = m->held;
+	size_t n = m->n_held, cap = m->cap_held;
 
-	list_init(&now);
-	list_splice_tail(&now, &m->accepted);
-	while (!list_empty(&now)) {
-		struct held *h = container_of(now.next, struct held, link);
-
-		list_del(&h->link);
-		port_settle(m->port, h->msg, 0);
-		(void)msg_unref(h->msg);
-		free(h);
+	/* What is sent from here on waits for the next turn, in an array of its own. */
+	m->held = NULL;
+	m->n_held = m->cap_held = 0;
+	for (size_t i = 0; i < n; i++) {
+		port_settle(m->port, held[i], 0);
+		(void)msg_unref(held[i]);
 		made_room(m);
 	}
+	if (m->held) {
+		free(held);
+	} else {
+		m->held = held;
+		m->cap_held = cap;
+	}
+}
+
+static int hold_reserve(struct memory_port *m)
+{
+	size_t cap = m->cap_held ? m->cap_held * 2 : HELD_FIRST;
+	struct msg **held;
+
+	if (m->n_held < m->cap_held)
+		return 0;
+	held = realloc(m->held, cap * sizeof(struct msg *));
+	if (!held)
+		return -ENOMEM;
+	m->held = held;
+	m->cap_held = cap;
+	return 0;
 }
 
 static void on_grant(void *arg)
@@ -84,6 +101,8 @@ static void on_close(void *arg)
 {
 	struct memory_port *m = arg;
 
+	task_cancel(&m->settle); /* what is in flight is dropped */
+	task_cancel(&m->grant);
 	port_set_state(m->port, PORT_CLOSED, "stopped");
 }
 
@@ -96,7 +115,6 @@ static int memory_create(struct port *port, const struct port_env *env, const vo
 		return err_set(e, -ENOMEM, "out of memory");
 	m->port = port;
 	m->conf = conf;
-	list_init(&m->accepted);
 	list_init(&m->asked);
 	task_init(&m->settle, env->loop, on_settle_task, m);
 	task_init(&m->grant, env->loop, on_grant, m);
@@ -130,21 +148,16 @@ static int memory_accept(struct memory_port *m, struct msg *msg)
 static int memory_bus_send(void *self, struct msg *msg)
 {
 	struct memory_port *m = self;
-	struct held *h;
 	int rc;
 
 	if (m->conf->manual)
 		return memory_accept(m, msg);
-	h = malloc(sizeof(*h));
-	if (!h)
-		return -EAGAIN;
-	rc = memory_accept(m, msg);
-	if (rc < 0) {
-		free(h);
+	rc = hold_reserve(m);
+	if (rc == 0)
+		rc = memory_accept(m, msg);
+	if (rc < 0)
 		return rc;
-	}
-	h->msg = msg_ref(msg);
-	list_add_tail(&m->accepted, &h->link);
+	m->held[m->n_held++] = msg_ref(msg);
 	task_defer(&m->settle);
 	return 0;
 }
@@ -200,12 +213,9 @@ static void memory_destroy(void *self)
 	task_cancel(&m->settle);
 	task_cancel(&m->grant);
 	task_cancel(&m->close);
-	list_for_each_safe (it, &m->accepted) {
-		struct held *h = container_of(it, struct held, link);
-
-		(void)msg_unref(h->msg);
-		free(h);
-	}
+	while (m->n_held)
+		(void)msg_unref(m->held[--m->n_held]);
+	free(m->held);
 	list_for_each_safe (it, &m->asked)
 		free(container_of(it, struct topic, link));
 	free(m);

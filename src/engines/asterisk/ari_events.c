@@ -308,7 +308,8 @@ int ari_event_parse(struct str frame, struct ari_event *ret)
 	/* Not the scratch: this is the hot path. */
 	memset(ret, 0, offsetof(struct ari_event, objects));
 	ret->n_objects = ret->scratch_used = 0;
-	json_iter_init(&it, json_peek(frame));
+	/* What lies deeper passes as it came; only what is asked for is looked at. */
+	json_iter_init_shallow(&it, json_peek(frame));
 	if (!it.object)
 		return -EBADMSG;
 	while ((rc = json_next(&it, &item)) > 0) {

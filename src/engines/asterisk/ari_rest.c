@@ -257,6 +257,6 @@ int ari_command_send(struct ari_engine *engine, struct msg *msg)
 
 void ari_commands_drop(struct ari_engine *engine)
 {
-	while (!list_empty(&engine->commands))
-		(void)command_destroy(container_of(engine->commands.next, struct command, link));
+	list_for_each_safe (it, &engine->commands)
+		(void)command_destroy(container_of(it, struct command, link));
 }

@@ -264,7 +264,7 @@ static const char *target_fault(struct str target)
 {
 	struct str rest = str_make(target.p, str_find(target, '?'));
 
-	if (!str_starts(target, STR("/")))
+	if (!target.p || !str_starts(target, STR("/")))
 		return "the url must begin with a slash";
 	if (target.n > ARI_TARGET_MAX)
 		return "the url is too long";

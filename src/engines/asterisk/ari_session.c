@@ -9,6 +9,7 @@
  * A fault is a sentence that stays until the application is up again, however often it is dialled:
  * what does not change is said once.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
@@ -115,6 +116,7 @@ static struct str backlog_front(struct str rest)
 {
 	uint32_t n;
 
+	assert(rest.p && rest.n >= sizeof(n));
 	memcpy(&n, rest.p, sizeof(n));
 	return str_make(rest.p + sizeof(n), n);
 }

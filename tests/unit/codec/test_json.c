@@ -403,6 +403,63 @@ static void speed_is_shown(void **state)
 		      (double)speed.bytes / (double)speed.frames);
 }
 
+/* Each case at every offset within a block, so that a bracket stands at each place of it. */
+static void shallow_walk_steps_over_what_is_inside(void **state)
+{
+	static const struct {
+		const char *what, *inside;
+	} cases[] = {
+		{ "empty", "{}" },
+		{ "nested", "{\"a\":[{\"b\":{}},[]],\"c\":{\"d\":1}}" },
+		{ "brackets in strings", "{\"a\":\"}]{[\",\"b\":\"{\"}" },
+		{ "escaped quotes", "{\"a\":\"\\\"}\\\\\",\"b\":[\"\\\\\"]}" },
+		{ "long string", "{\"a\":\"0123456789012345678901234567890123456789}\"}" },
+		{ "list", "[1,\"]\",[2,{}]]" },
+		{ "not even JSON inside", "{nonsense,,[}}" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		for (int pad = 0; pad < 40; pad++) {
+			char text[256];
+			int n = snprintf(text, sizeof(text), "{\"p\":\"%.*s\",\"x\":%s,\"y\":7}",
+					 pad, "........................................",
+					 cases[i].inside);
+			char *copy = str_dup(str_make(text, (size_t)n));
+			struct json_item item;
+			struct json_iter it;
+
+			json_iter_init_shallow(&it, json_peek(str_make(copy, (size_t)n)));
+			assert_int_equal(json_next(&it, &item), 1);
+			if (json_next(&it, &item) != 1 ||
+			    !str_eq(item.value.raw, str_from(cases[i].inside)))
+				fail_msg("%s, %d before it", cases[i].what, pad);
+			assert_int_equal(json_next(&it, &item), 1);
+			assert_int_equal(json_next(&it, &item), 0);
+			free(copy);
+		}
+	}
+}
+
+static void shallow_walk_never_passes_the_end(void **state)
+{
+	struct str text =
+		STR("{\"a\":{\"b\":\"\\\"x{\",\"c\":[1,2,{\"d\":\"0123456789abcdef\"}]}}");
+
+	for (size_t n = 0; n < text.n; n++) {
+		char *cut = malloc(n + 1); /* so that ASan sees a read past it */
+		struct json_iter it;
+		struct json_item item;
+		int rc;
+
+		memcpy(cut, text.p, n);
+		json_iter_init_shallow(&it, json_peek(str_make(cut, n)));
+		while ((rc = json_next(&it, &item)) > 0)
+			;
+		assert_int_equal(rc, -EBADMSG);
+		free(cut);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -416,6 +473,8 @@ int main(void)
 		cmocka_unit_test(string_without_room_leaves_the_buffer_as_it_was),
 		cmocka_unit_test(scanner_sees_in_recorded_frames_what_cjson_sees),
 		cmocka_unit_test(speed_is_shown),
+		cmocka_unit_test(shallow_walk_steps_over_what_is_inside),
+		cmocka_unit_test(shallow_walk_never_passes_the_end),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

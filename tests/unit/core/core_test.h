@@ -45,7 +45,7 @@ struct world_options {
 	bool manual_bus, manual_listen, record;
 	size_t bus_capacity;
 	uint64_t linger_ms, deadline_ms;
-	size_t dialogs_max;
+	size_t dialogs_max, commands_max;
 };
 
 void world_create(struct world *w, const struct world_options *options);

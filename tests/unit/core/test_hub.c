@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* Events to dialogs, dialogs to the bus, commands to the engine and back. */
+/* Events to dialogs, dialogs to the bus: opening, announcing, ending, keeping what is unread. */
 #include <errno.h>
 #include <stdio.h>
 
@@ -113,6 +113,28 @@ static void channel_that_comes_back_keeps_the_dialog(void **state)
 	assert_string_equal(world_sent(w), "AppStart StasisStart StasisEnd StasisStart");
 }
 
+/* The bus of this test settles nothing, so the dialog's streams are never read. */
+static void closed_dialog_is_no_call_of_now(void **state)
+{
+	struct world w;
+	struct hub_stats stats;
+
+	(void)state;
+	world_create(&w, &(struct world_options){ .manual_bus = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 1);
+	(void)world_event(&w, "StasisEnd", OBJECT_LEAVES, "c1", "{}");
+	world_settle(&w);
+	loop_test_advance(w.loop, 10001);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 0);
+	loop_test_advance(w.loop, 3700000);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 0);
+	world_destroy(&w);
+}
+
 static void closed_dialog_leaves_nothing_behind(void **state)
 {
 	struct world *w = *state;
@@ -135,93 +157,6 @@ static void closed_dialog_leaves_nothing_behind(void **state)
 	assert_int_equal(hub.dialogs, 0);
 }
 
-static void command_is_answered_with_its_id(void **state)
-{
-	struct world *w = *state;
-
-	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
-	world_settle(w);
-	assert_int_equal(world_command(w, "POST", "/channels/c1/answer", "u1"), 0);
-	world_settle(w);
-	assert_int_equal(w->settles, 1);
-	assert_int_equal(w->last_settle, 0);
-	assert_int_equal(w->commands.n, 1);
-	assert_true(str_eq(w->commands.at[0]->target, STR("/channels/c1/answer")));
-	memory_port_reply(w->engine, w->commands.at[0], 204, STR(""));
-	world_settle(w);
-	assert_string_equal(world_sent(w), "AppStart StasisStart 204");
-	assert_true(str_eq(w->sent.at[2]->id, STR("u1")));
-	assert_int_equal(w->sent.at[2]->answers, 1);
-}
-
-static void commands_of_a_dialog_run_one_by_one(void **state)
-{
-	struct world *w = *state;
-
-	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
-	world_settle(w);
-	(void)world_command(w, "POST", "/a", "1");
-	(void)world_command(w, "POST", "/b", "2");
-	world_settle(w);
-	assert_int_equal(w->commands.n, 1);
-	memory_port_reply(w->engine, w->commands.at[0], 200, STR("{}"));
-	world_settle(w);
-	assert_int_equal(w->commands.n, 2);
-	assert_true(str_eq(w->commands.at[1]->target, STR("/b")));
-}
-
-static void command_without_answer_gets_504_at_the_deadline(void **state)
-{
-	struct world *w = *state;
-	struct hub_stats stats;
-
-	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
-	world_settle(w);
-	(void)world_command(w, "POST", "/a", "1");
-	world_settle(w);
-	loop_test_advance(w->loop, 30001);
-	world_settle(w);
-	assert_string_equal(world_sent(w), "AppStart StasisStart 504");
-	memory_port_reply(w->engine, w->commands.at[0], 200, STR("{}"));
-	world_settle(w);
-	assert_int_equal(w->sent.n, 3);
-	hub_stats(w->hub, &stats);
-	assert_int_equal(stats.late_replies, 1);
-}
-
-static void command_gets_503_when_the_engine_is_away(void **state)
-{
-	struct world *w = *state;
-
-	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
-	world_settle(w);
-	memory_port_up(w->engine, false);
-	(void)world_command(w, "POST", "/a", "1");
-	world_settle(w);
-	assert_int_equal(w->commands.n, 0);
-	assert_string_equal(world_sent(w), "AppStart StasisStart 503");
-}
-
-static void command_of_an_unknown_call_is_refused(void **state)
-{
-	struct world *w = *state;
-
-	assert_int_equal(world_command(w, "POST", "/a", "1"), -ENOENT);
-}
-
-static void too_many_commands_are_refused(void **state)
-{
-	struct world *w = *state;
-	int rc = 0, n = 0;
-
-	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
-	world_settle(w);
-	for (; rc == 0 && n < 5000; n++)
-		rc = world_command(w, "POST", "/a", "1");
-	assert_int_equal(rc, -EBUSY);
-	assert_in_range(n, 1000, 1010);
-}
-
 static void events_wait_while_the_bus_is_away(void **state)
 {
 	struct world *w = *state;
@@ -236,27 +171,6 @@ static void events_wait_while_the_bus_is_away(void **state)
 	memory_port_up(w->bus, true);
 	world_settle(w);
 	assert_string_equal(world_sent(w), "AppStart StasisStart A B");
-}
-
-static void objects_of_a_command_are_bound_before_its_answer(void **state)
-{
-	struct world *w = *state;
-	struct object_ref made = { .kind = OBJECT_CHANNEL, .id = STR("mine") };
-	struct delivery reply = {
-		.kind = MSG_REPLY, .status = 500, .objects = &made, .n_objects = 1
-	};
-
-	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
-	world_settle(w);
-	(void)world_command(w, "POST", "/channels/mine", "1");
-	world_settle(w);
-	assert_int_equal(port_bind(memory_port_port(w->engine), w->commands.at[0], &made, 1), 0);
-	assert_int_equal(world_event(w, "ChannelCreated", 0, "mine", "{}"), 0);
-	made.verbs = OBJECT_ENDS;
-	reply.answers = w->commands.at[0];
-	(void)port_deliver(memory_port_port(w->engine), &reply);
-	assert_int_equal(world_event(w, "Late", 0, "mine", "{}"), -ENOENT);
-	assert_int_equal(world_event(w, "Own", 0, "c1", "{}"), 0);
 }
 
 static void too_many_dialogs_are_refused_and_counted(void **state)
@@ -332,99 +246,191 @@ static void message_given_back_is_sent_again_first(void **state)
 	world_destroy(&w);
 }
 
-static void calls_and_unread_events_survive_a_restart(void **state)
+static void call_that_ended_while_the_bus_was_away_is_told_later(void **state)
 {
-	char dir[64], dialog[64];
-	struct world w;
+	struct world *w = *state;
 
-	dir_make(dir);
-	world_create(&w, &(struct world_options){ .dir = dir, .manual_bus = true });
-	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
-	world_settle(&w);
-	assert_int_equal(w.sent.n, 2);
-	memory_port_settle(w.bus, w.sent.at[0], 0); /* AppStart is read, StasisStart is not */
-	(void)snprintf(dialog, sizeof(dialog), "%s", w.dialog);
-	world_settle(&w);
-	world_destroy(&w);
-
-	world_create(&w, &(struct world_options){ .dir = dir });
-	assert_string_equal(world_sent(&w), "StasisStart");
-	assert_true(hub_has_dialog(w.hub, str_from(dialog)));
-	assert_int_equal(world_event(&w, "StasisEnd", OBJECT_LEAVES, "c1", "{}"), 0);
-	world_settle(&w);
-	assert_string_equal(world_sent(&w), "StasisStart StasisEnd");
-	assert_int_equal(w.sent.at[1]->seq, 2);
-	loop_test_advance(w.loop, 30000);
-	world_settle(&w);
-	world_destroy(&w);
-
-	world_create(&w, &(struct world_options){ .dir = dir });
-	assert_false(hub_has_dialog(w.hub, str_from(dialog)));
-	assert_int_equal(w.sent.n, 0);
-	world_destroy(&w);
-	dir_remove(dir);
+	memory_port_up(w->bus, false);
+	(void)world_event(w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(w, "StasisEnd", OBJECT_LEAVES, "c1", "{}");
+	world_settle(w);
+	loop_test_advance(w->loop, 60000);
+	assert_int_equal(w->sent.n, 0);
+	memory_port_up(w->bus, true);
+	world_settle(w);
+	assert_string_equal(world_sent(w), "AppStart StasisStart StasisEnd");
+	loop_test_advance(w->loop, 60000);
 }
 
-static void command_from_before_a_restart_is_not_done_twice(void **state)
+static void appstart_goes_first_again_after_a_lost_link(void **state)
 {
-	char dir[64], dialog[64];
 	struct world w;
 
-	dir_make(dir);
-	world_create(&w, &(struct world_options){ .dir = dir });
+	world_create(&w, &(struct world_options){ .manual_bus = true });
+	for (int i = 0; i < 20; i++) {
+		char id[16];
+
+		(void)snprintf(id, sizeof(id), "c%d", i);
+		(void)world_event(&w, "StasisStart", OPENS, id, "{}");
+	}
+	world_settle(&w);
+	got_clear(&w.sent); /* none of them was settled */
+	memory_port_up(w.bus, false);
+	memory_port_up(w.bus, true);
+	world_settle(&w);
+	assert_int_equal(w.sent.n, 40);
+	for (size_t i = 0; i < w.sent.n; i++)
+		for (size_t k = 0; w.sent.at[i]->kind == MSG_ANNOUNCE && k < i; k++)
+			assert_false(str_eq(w.sent.at[k]->dialog, w.sent.at[i]->dialog));
+	world_destroy(&w);
+}
+
+static void event_of_too_many_calls_is_counted(void **state)
+{
+	struct world *w = *state;
+	struct object_ref refs[40];
+	char ids[40][16];
+	struct delivery e = { .kind = MSG_EVENT,
+			      .application = STR("app"),
+			      .type = STR("BridgeX"),
+			      .objects = refs,
+			      .n_objects = 40 };
+	struct hub_stats stats;
+
+	for (size_t i = 0; i < 40; i++) {
+		(void)snprintf(ids[i], sizeof(ids[i]), "c%zu", i);
+		(void)world_event(w, "StasisStart", OPENS, ids[i], "{}");
+		refs[i] = (struct object_ref){ .id = str_from(ids[i]) };
+	}
+	world_settle(w);
+	got_clear(&w->sent);
+	assert_int_equal(port_deliver(memory_port_port(w->engine), &e), 0);
+	world_settle(w);
+	assert_int_equal(w->sent.n, 32);
+	hub_stats(w->hub, &stats);
+	assert_int_equal(stats.events_cut, 1);
+}
+
+static void call_whose_channel_cannot_be_kept_does_not_stay(void **state)
+{
+	struct world *w = *state;
+	struct hub_stats stats;
+	char id[2000];
+
+	memset(id, 'x', sizeof(id) - 1);
+	id[sizeof(id) - 1] = '\0';
+	assert_int_equal(world_event(w, "StasisStart", OPENS, id, "{}"), 0);
+	world_settle(w);
+	loop_test_advance(w->loop, 60000);
+	world_settle(w);
+	hub_stats(w->hub, &stats);
+	assert_int_equal(stats.dialogs_opened, 1);
+	assert_int_equal(stats.dialogs, 0);
+}
+
+static void full_table_drops_the_oldest_unread_call_and_takes_a_new_one(void **state)
+{
+	struct hub_stats stats;
+	struct stream_stats streams;
+	struct world w;
+	char first[64];
+
+	world_create(&w, &(struct world_options){ .dialogs_max = 2, .manual_bus = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(&w, "StasisEnd", OBJECT_ENDS, "c1", "{}");
+	world_settle(&w);
+	(void)snprintf(first, sizeof(first), "%s", w.dialog);
+	(void)world_event(&w, "StasisStart", OPENS, "c2", "{}");
+	world_settle(&w);
+	loop_test_advance(w.loop, 10001);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 1);
+	assert_int_equal(stats.closed, 1);
+	assert_int_equal(world_event(&w, "StasisStart", OPENS, "c3", "{}"), 0);
+	world_settle(&w);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.dialogs, 2);
+	assert_int_equal(stats.closed, 0);
+	assert_int_equal(stats.unread_dropped, 2);
+	assert_int_equal(stats.dialogs_refused, 0);
+	assert_int_equal(world_event(&w, "StasisStart", OPENS, "c4", "{}"), -ENOENT);
+	streams_stats(w.streams, &streams);
+	assert_int_equal(streams.streams, 1 + 2 * 3);
+	/* The bus settles what is gone: nothing. */
+	for (size_t i = 0; i < w.sent.n; i++)
+		memory_port_settle(w.bus, w.sent.at[i], 0);
+	world_settle(&w);
+	world_destroy(&w);
+}
+
+static void unread_call_is_dropped_after_an_hour_but_not_while_the_bus_is_away(void **state)
+{
+	struct hub_stats stats;
+	struct stream_stats streams;
+	struct world w;
+
+	world_create(&w, &(struct world_options){ .manual_bus = true });
+	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+	(void)world_event(&w, "StasisEnd", OBJECT_ENDS, "c1", "{}");
+	world_settle(&w);
+	memory_port_up(w.bus, false);
+	loop_test_advance(w.loop, 2 * 3600000);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.closed, 1);
+	memory_port_up(w.bus, true);
+	world_settle(&w);
+	assert_string_equal(world_sent(&w),
+			    "AppStart StasisStart StasisEnd AppStart StasisStart StasisEnd");
+	loop_test_advance(w.loop, 3600000);
+	hub_stats(w.hub, &stats);
+	assert_int_equal(stats.closed, 0);
+	assert_int_equal(stats.unread_dropped, 2);
+	world_settle(&w);
+	streams_stats(w.streams, &streams);
+	assert_int_equal(streams.streams, 1);
+	assert_int_equal(streams.messages_in_memory, 1); /* the AppStart */
+	world_destroy(&w);
+}
+
+static void stop_closes_the_buses_when_nobody_asks_to_be_told(void **state)
+{
+	struct world w;
+
+	world_create(&w, &(struct world_options){ 0 });
+	hub_stop(w.hub, 3000, NULL, NULL);
+	world_settle(&w);
 	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
 	world_settle(&w);
-	(void)snprintf(dialog, sizeof(dialog), "%s", w.dialog);
-	(void)world_command(&w, "POST", "/channels/c1/play", "p");
-	(void)world_command(&w, "GET", "/channels", "g");
-	world_settle(&w);
-	assert_int_equal(w.commands.n, 1);
+	assert_int_equal(w.sent.n, 0);
 	world_destroy(&w);
-
-	world_create(&w, &(struct world_options){ .dir = dir });
-	world_settle(&w);
-	assert_string_equal(world_sent(&w), "504");
-	assert_int_equal(w.commands.n, 1); /* the GET */
-	assert_true(str_eq(w.commands.at[0]->type, STR("GET")));
-	world_destroy(&w);
-	dir_remove(dir);
 }
 
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup_teardown(event_of_a_new_channel_opens_a_dialog, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(event_of_nobody_is_counted, setup, teardown),
-		cmocka_unit_test_setup_teardown(event_keeps_its_bytes_and_counts_up, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(event_of_two_calls_goes_to_both, setup, teardown),
-		cmocka_unit_test_setup_teardown(channel_that_replaces_another_joins_its_dialog,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(dialog_ends_after_the_linger, setup, teardown),
-		cmocka_unit_test_setup_teardown(channel_that_comes_back_keeps_the_dialog, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(closed_dialog_leaves_nothing_behind, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(command_is_answered_with_its_id, setup, teardown),
-		cmocka_unit_test_setup_teardown(commands_of_a_dialog_run_one_by_one, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(command_without_answer_gets_504_at_the_deadline,
-						setup, teardown),
-		cmocka_unit_test_setup_teardown(command_gets_503_when_the_engine_is_away, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(command_of_an_unknown_call_is_refused, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(too_many_commands_are_refused, setup, teardown),
-		cmocka_unit_test_setup_teardown(events_wait_while_the_bus_is_away, setup, teardown),
-		cmocka_unit_test_setup_teardown(objects_of_a_command_are_bound_before_its_answer,
-						setup, teardown),
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+		TEST(event_of_a_new_channel_opens_a_dialog),
+		TEST(event_of_nobody_is_counted),
+		TEST(event_keeps_its_bytes_and_counts_up),
+		TEST(event_of_two_calls_goes_to_both),
+		TEST(channel_that_replaces_another_joins_its_dialog),
+		TEST(dialog_ends_after_the_linger),
+		TEST(channel_that_comes_back_keeps_the_dialog),
+		TEST(closed_dialog_leaves_nothing_behind),
+		TEST(events_wait_while_the_bus_is_away),
 		cmocka_unit_test(too_many_dialogs_are_refused_and_counted),
+		cmocka_unit_test(closed_dialog_is_no_call_of_now),
 		cmocka_unit_test(call_is_announced_only_once_the_bus_listens),
 		cmocka_unit_test(full_bus_gets_everything_in_order),
 		cmocka_unit_test(message_given_back_is_sent_again_first),
-		cmocka_unit_test(calls_and_unread_events_survive_a_restart),
-		cmocka_unit_test(command_from_before_a_restart_is_not_done_twice),
+		TEST(call_that_ended_while_the_bus_was_away_is_told_later),
+		cmocka_unit_test(appstart_goes_first_again_after_a_lost_link),
+		TEST(event_of_too_many_calls_is_counted),
+		TEST(call_whose_channel_cannot_be_kept_does_not_stay),
+		cmocka_unit_test(full_table_drops_the_oldest_unread_call_and_takes_a_new_one),
+		cmocka_unit_test(
+			unread_call_is_dropped_after_an_hour_but_not_while_the_bus_is_away),
+		cmocka_unit_test(stop_closes_the_buses_when_nobody_asks_to_be_told),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
