@@ -52,17 +52,18 @@ static int set_state_home(struct cli *cli, struct err *e)
 
 static int read_token(struct cli *cli, struct err *e)
 {
-	int fd = open(cli->token_file, O_RDONLY | O_CLOEXEC);
+	int fd = open(cli->token_file, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
 	ssize_t n = fd < 0 ? -1 : read(fd, cli->token, sizeof(cli->token) - 1);
 	int rc = n < 0 ? -errno : 0;
-	struct str token;
+	struct str rest, token;
 
 	if (fd >= 0)
 		(void)close(fd);
 	if (rc < 0)
 		return err_set(e, rc, "can't read the token file %s: %s", cli->token_file,
 			       strerror(-rc));
-	token = str_trim(str_make(cli->token, (size_t)n));
+	rest = str_make(cli->token, (size_t)n);
+	token = str_trim(str_cut(&rest, '\n'));
 	memmove(cli->token, token.p, token.n);
 	cli->token[token.n] = 0;
 	if (token.n == 0)

@@ -9,6 +9,7 @@
 #include "daemon.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <inttypes.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -258,15 +259,18 @@ static int read_admin_token(struct daemon *d, struct err *e)
 {
 	const char *path = d->conf->admin.token_file;
 	char text[TOKEN_MAX];
-	FILE *f = fopen(path, "re");
-	struct str token;
-	size_t n;
+	int fd = open(path, O_RDONLY | O_CLOEXEC | O_NONBLOCK); /* a FIFO: without waiting */
+	ssize_t n = fd < 0 ? -1 : read(fd, text, sizeof(text));
+	struct str rest, token;
 
-	if (!f)
-		return err_set(e, -errno, "admin.token_file %s: %s", path, strerror(errno));
-	n = fread(text, 1, sizeof(text), f);
-	(void)fclose(f);
-	token = str_trim(str_make(text, n));
+	if (n < 0)
+		(void)err_set(e, -errno, "admin.token_file %s: %s", path, strerror(errno));
+	if (fd >= 0)
+		(void)close(fd);
+	if (n < 0)
+		return -EINVAL;
+	rest = str_make(text, (size_t)n);
+	token = str_trim(str_cut(&rest, '\n'));
 	if (token.n < 16)
 		return err_set(e, -EINVAL,
 			       "admin.token_file %s: the token has %zu characters, must have at "

@@ -127,6 +127,15 @@ static struct str host_only(struct str address)
 	return str_make(address.p, end);
 }
 
+/* What may follow a host: nothing, or a port. */
+static bool is_port(struct str rest)
+{
+	for (size_t i = 1; i < rest.n; i++)
+		if (rest.p[i] < '0' || rest.p[i] > '9')
+			return false;
+	return rest.n == 0 || (rest.p[0] == ':' && rest.n > 1 && rest.n <= 6);
+}
+
 static bool is_ip_literal(struct str host)
 {
 	if (host.n && host.p[0] == '[')
@@ -146,6 +155,8 @@ static bool host_allowed(const struct admin *admin, struct str header)
 	struct str host = host_only(header), own = host_only(admin->env.listen);
 	bool wildcard = str_eq(own, STR("0.0.0.0")) || str_eq(own, STR("[::]"));
 
+	if (!is_port(str_skip(header, host.n)))
+		return false;
 	return str_eq_nocase(host, STR("localhost")) || str_eq(host, STR("127.0.0.1")) ||
 	       str_eq(host, STR("[::1]")) || (own.n > 0 && str_eq_nocase(host, own)) ||
 	       (wildcard && is_ip_literal(host));

@@ -110,12 +110,23 @@ static int file_read(int fd, struct buf *text)
 	}
 }
 
+/* A FIFO that nobody writes to is an empty file; opening it must not wait. */
+static int file_open(const char *filename)
+{
+	int fd = open(filename, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+
+	if (fd < 0)
+		return -errno;
+	(void)fcntl(fd, F_SETFL, 0);
+	return fd;
+}
+
 int conf_load(const struct conf_table *table, const struct conf_variant *variants,
 	      const char *filename, void **ret, struct err *e)
 {
-	int fd = open(filename, O_RDONLY | O_CLOEXEC);
+	int fd = file_open(filename);
 	struct buf text;
-	int rc = fd < 0 ? -errno : 0;
+	int rc = fd < 0 ? fd : 0;
 
 	/* One step more than is allowed, so that conf_parse sees that it is too long. */
 	buf_init(&text, CONF_TEXT_MAX + 8192);
