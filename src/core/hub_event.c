@@ -87,7 +87,7 @@ static void end_all(struct port *port, const struct delivery *e)
 			continue;
 		o = object_find(port, ref->kind, ref->id);
 		if (o && ref->verbs & OBJECT_ENDS)
-			object_end(o);
+			object_end(port->hub, o);
 		else if (o)
 			object_leave(o);
 	}

@@ -167,7 +167,7 @@ void object_leave(struct object *object);
 void object_unbind(struct binding *binding);
 struct binding *binding_find(const struct object *object, const struct dialog *dialog);
 /* The object is gone. */
-void object_end(struct object *object);
+void object_end(struct hub *hub, struct object *object);
 
 /* dialog.c */
 struct dialog *dialog_find(struct hub *hub, struct str id);

@@ -120,10 +120,9 @@ int object_bind(struct dialog *dialog, enum object_kind kind, struct str id)
 	return 0;
 }
 
-void object_unbind(struct binding *b)
+static void binding_free(struct binding *b)
 {
 	struct dialog *dialog = b->dialog;
-	struct object *o = b->object;
 
 	binding_set_live(b, false);
 	list_del(&b->of_object);
@@ -131,7 +130,15 @@ void object_unbind(struct binding *b)
 	dialog->objects--;
 	dialog_changed(dialog);
 	free(b);
-	object_free_unbound(dialog->hub, o);
+}
+
+void object_unbind(struct binding *b)
+{
+	struct hub *hub = b->dialog->hub;
+	struct object *o = b->object;
+
+	binding_free(b);
+	object_free_unbound(hub, o);
 }
 
 void object_leave(struct object *o)
@@ -144,15 +151,9 @@ void object_leave(struct object *o)
 	}
 }
 
-void object_end(struct object *o)
+void object_end(struct hub *hub, struct object *o)
 {
-	bool last = false;
-
-	/* The last unbinding frees the object, and with it the head of this list. */
-	while (!last) {
-		struct list *first = o->bindings.next;
-
-		last = first->next == &o->bindings;
-		object_unbind(container_of(first, struct binding, of_object));
-	}
+	list_for_each_safe (it, &o->bindings)
+		binding_free(container_of(it, struct binding, of_object));
+	object_free_unbound(hub, o);
 }

@@ -152,6 +152,7 @@ static void take_written(struct journal *j, struct list *done, struct list *remo
 
 		if (c->segment && !j->seen.failed)
 			c->segment->written = c->offset + c->len;
+		list_del(&c->link);
 		j->inflight -= c->len;
 		chunk_put(j, c);
 	}
@@ -462,7 +463,7 @@ int journal_open_injected(const struct journal_inject *in, struct journal **ret,
 	struct journal *j = create(in);
 	struct writer_options o;
 	struct file *states = NULL;
-	size_t end;
+	size_t end = 0;
 	int rc;
 
 	if (!j || !j->dir) {

@@ -223,6 +223,22 @@ static void set_dirty(struct writer *w, struct file *f)
 	pthread_mutex_unlock(&w->mutex);
 }
 
+/* Room in the states' log up to `end`; waits for it while the disk is full. */
+static int states_room(struct writer *w, const struct file *f, size_t end)
+{
+	while (end > w->states_room) {
+		size_t missing = end - w->states_room;
+		size_t more = missing > STATE_GROW ? missing : STATE_GROW;
+		int rc = reserve(w, f->fd, w->states_room, more);
+
+		if (rc == 0)
+			w->states_room += more;
+		else if (!is_full(rc) || !wait_for_room(w))
+			return rc;
+	}
+	return 0;
+}
+
 /* One write for the chunks from `it` on that lie in one file: 0, or what failed. */
 static int write_run(struct writer *w, struct list **it, const struct list *end)
 {
@@ -246,15 +262,8 @@ static int write_run(struct writer *w, struct list **it, const struct list *end)
 		return 0;
 	if (f->fd < 0)
 		rc = segment_make(w, f);
-	while (!first->segment && at + total > w->states_room) {
-		size_t more = total > STATE_GROW ? total : STATE_GROW;
-
-		rc = reserve(w, f->fd, w->states_room, more);
-		if (rc == 0)
-			w->states_room += more;
-		else if (!is_full(rc) || !wait_for_room(w))
-			break;
-	}
+	if (rc == 0 && !first->segment)
+		rc = states_room(w, f, at + total);
 	if (rc == 0)
 		rc = write_whole(w, f, iov, n, at);
 	if (rc < 0)

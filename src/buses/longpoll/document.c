@@ -61,7 +61,7 @@ static int fields_init(struct fields *ret, struct str form, struct str without)
 	if (n == 0)
 		return 0;
 	ret->items = calloc(n, sizeof(*ret->items));
-	ret->memory = malloc(form.n);
+	ret->memory = malloc(form.n + 1);
 	if (!ret->items || !ret->memory)
 		return fields_fini(ret), -ENOMEM;
 	char *out = ret->memory;
@@ -239,12 +239,9 @@ static void put_body(struct writer *w, const struct document *d)
 /* Without the port; an IPv6 address keeps its brackets. */
 static struct str host_name(struct str host)
 {
-	size_t end = host.n;
+	bool bracket = host.n && host.p[0] == '[';
+	size_t end = bracket ? str_find(host, ']') + 1 : str_find(host, ':');
 
-	if (host.n && host.p[0] == '[')
-		end = str_find(host, ']') + 1;
-	else
-		end = str_find(host, ':');
 	return str_make(host.p, end < host.n ? end : host.n);
 }
 
