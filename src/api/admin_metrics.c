@@ -49,6 +49,8 @@ static const struct field hub_fields[] = {
 		"Calls that got no dialog because the table was full."),
 	COUNTER(hub_stats, events_cut, "voxbus_hub_cut_events",
 		"Events that named more dialogs than the 32 that one event goes to."),
+	COUNTER(hub_stats, events_lost, "voxbus_hub_lost_events",
+		"Events that could not be kept because there was no memory."),
 	COUNTER(hub_stats, unread_dropped, "voxbus_hub_unread_dropped_messages",
 		"Messages of closed calls dropped because nobody came to read them."),
 	GAUGE(hub_stats, dialogs, "voxbus_hub_dialogs", "Dialogs now."),

@@ -110,6 +110,7 @@ struct hub_stats {
 	uint64_t events, unowned, synthetic, commands, replies, late_replies; /* since the start */
 	uint64_t timeouts, refused, dialogs_opened, dialogs_refused;
 	uint64_t events_cut;      /* events that named more dialogs than one event goes to */
+	uint64_t events_lost;     /* could not be kept: no memory */
 	uint64_t unread_dropped;  /* messages of closed calls that nobody came to read */
 	uint64_t dialogs, closed; /* now: live ones; closed ones that are kept because unread */
 };

@@ -108,12 +108,13 @@ static void append_event(struct dialog *d, const struct delivery *e, struct blob
 		.type = e->type,
 		.payload = payload,
 	};
-	auto_msg struct msg *m = msg_create(&init);
+	auto_msg struct msg *m = payload ? msg_create(&init) : NULL;
 
 	if (m && stream_append(d->events, m, NULL, NULL) == 0)
 		hub_observed(d->hub, m);
-	else
-		d->dropped = true;
+	else if (d->hub->stats.events_lost++ == 0)
+		log_error(d->hub->opt.log, "event lost", "dialog=%s type=%.*s then=%s", d->id,
+			  STR_ARG(e->type), "no memory for it; more are only counted");
 }
 
 static void count_cut(struct port *port, const struct delivery *e)
@@ -130,6 +131,7 @@ int hub_event(struct port *port, const struct delivery *e)
 	struct dialog *fresh = NULL;
 	struct blob *payload;
 	uint64_t now = clock_wall_ns();
+	int rc;
 
 	hub->stats.events++;
 	port->counts.events++;
@@ -144,11 +146,8 @@ int hub_event(struct port *port, const struct delivery *e)
 	}
 	if (r.cut)
 		count_cut(port, e);
+	/* Without memory its bytes are lost, but not what it says of objects. */
 	payload = blob_create(e->payload);
-	if (!payload && fresh)
-		dialog_channels_changed(fresh);
-	if (!payload)
-		return -ENOMEM;
 	bind_all(e, &r);
 	/* One that could bind nothing (an id too long, no memory) has nothing to wait for. */
 	if (!r.at[0]->objects)
@@ -159,6 +158,7 @@ int hub_event(struct port *port, const struct delivery *e)
 	if (fresh && !fresh->channels)
 		dialog_channels_changed(fresh);
 	end_all(port, e);
+	rc = payload ? 0 : -ENOMEM;
 	(void)blob_unref(payload);
-	return 0;
+	return rc;
 }

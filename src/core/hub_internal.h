@@ -99,7 +99,6 @@ struct dialog {
 	uint64_t closed_ms;
 	uint64_t opened_wall_ns;
 	uint64_t announced; /* number of its AppStart; 0: not yet */
-	bool dropped;
 	char id[RAND_DIALOG_ID_SIZE];
 	char channel[96]; /* id of the first channel, for people */
 	char label[128];  /* "PJSIP/alice-01 1001 -> 7000": what the engine called it */

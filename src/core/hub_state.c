@@ -115,7 +115,7 @@ static struct str take(struct str *rest)
 	size_t n;
 	struct str s;
 
-	if (rest->n < 2)
+	if (!rest->p || rest->n < 2)
 		return str_make(NULL, 0);
 	n = (unsigned char)rest->p[0] | (size_t)(unsigned char)rest->p[1] << 8;
 	if (n > rest->n - 2)

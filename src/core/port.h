@@ -18,6 +18,7 @@
 #include "base/err.h"
 #include "base/log.h"
 #include "core/msg.h"
+#include "core/object.h"
 #include "loop/loop.h"
 
 struct port;
@@ -38,24 +39,6 @@ enum port_state {
 	PORT_CLOSED, /* stopped: nothing more comes */
 };
 const char *port_state_name(enum port_state state);
-
-enum object_kind { OBJECT_CHANNEL, OBJECT_BRIDGE, OBJECT_PLAYBACK, OBJECT_RECORDING };
-const char *object_kind_name(enum object_kind kind);
-
-/* What an event or a reply says about an object that it names. */
-enum object_verb {
-	OBJECT_OPENS = 1, /* opens a dialog if nothing that the event names belongs to one */
-	OBJECT_BINDS = 2, /* belongs from now on to the dialogs that the event goes to */
-	OBJECT_LEAVES =
-		4,       /* has left the application (StasisEnd): keeps its dialogs, ends no more */
-	OBJECT_ENDS = 8, /* is gone after this event */
-};
-
-struct object_ref {
-	enum object_kind kind;
-	unsigned verbs;
-	struct str id;
-};
 
 /* Something that a port tells the hub. Everything is borrowed for the call. */
 struct delivery {
