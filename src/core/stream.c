@@ -7,9 +7,8 @@
  * acknowledge somebody. Streams where something changed are on the list `dirty`; one task a turn
  * trims them and wakes their readers, so that a burst costs one round.
  * A stream whose append the journal refused (and nobody is told about) is `detached`: its record
- * would have a hole, so it lives in memory until all of it has been read.
- * While the disk is full nothing is written, and calls must go on: what waits is shown at once,
- * and stays in memory until it is written.
+ * would have a hole, so it lives in memory until all of it has been read. While the disk is full
+ * what waits is shown at once, and stays in memory until it is written: calls must go on.
  */
 #include "core/stream.h"
 
