@@ -28,7 +28,7 @@ struct fetch {
 
 static int explain(const struct cli *cli, int rc, struct err *e)
 {
-	const char *advice = "start it with `voxbusd` or `systemctl start voxbus`, or name another "
+	const char *advice = "start it with `voxbusd`, or name another "
 			     "socket with --socket";
 
 	switch (rc) {

@@ -217,10 +217,12 @@ static int add_applications(struct daemon *d, struct err *e)
 	for (size_t i = 0; rc == 0 && i < d->conf->applications.count; i++)
 		rc = add_application(d, apps[i].name, apps[i].bus, apps[i].record, e);
 	for (size_t i = 0; rc == 0 && i < d->conf->engines.count; i++) {
-		const struct ari_conf *engine = d->conf->engines.items[i].conf;
+		const struct conf_variant_item *engine = &d->conf->engines.items[i];
+		const struct conf_strings *names =
+			conf_list(engine->variant->table, engine->conf, "applications");
 
-		for (size_t k = 0; rc == 0 && k < engine->applications.count; k++) {
-			const char *name = engine->applications.items[k];
+		for (size_t k = 0; rc == 0 && names && k < names->count; k++) {
+			const char *name = names->items[k];
 
 			if (hub_has_application(d->hub, str_from(name)))
 				continue;

@@ -497,3 +497,12 @@ const char *conf_string(const struct conf_table *table, const void *conf, const 
 	}
 	return NULL;
 }
+
+struct conf_strings *conf_list(const struct conf_table *table, void *conf, const char *name)
+{
+	for (const struct conf_key *k = table->keys; k->name; k++) {
+		if (k->type == CONF_STRINGS && !strcmp(k->name, name))
+			return (struct conf_strings *)((char *)conf + k->offset);
+	}
+	return NULL;
+}

@@ -137,5 +137,7 @@ void conf_where_item(const struct conf_where *where, const char *key, size_t ind
 		     struct conf_where *ret);
 /* The string at the key `name` of a parsed struct, or NULL when the table has no such string. */
 const char *conf_string(const struct conf_table *table, const void *conf, const char *name);
+/* The list of strings at the key `name`, or NULL when the table has no such list. */
+struct conf_strings *conf_list(const struct conf_table *table, void *conf, const char *name);
 
 #endif

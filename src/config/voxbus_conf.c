@@ -288,25 +288,29 @@ static int applications_check(const struct voxbus_conf *conf, const struct conf_
 	return 0;
 }
 
+static struct conf_strings *engine_applications(const struct conf_variant_item *engine)
+{
+	return conf_list(engine->variant->table, engine->conf, "applications");
+}
+
 /* Each application that an engine serves needs a bus, or its calls would go nowhere. */
 static int engine_check(const struct voxbus_conf *conf, const struct conf_variant_item *engine,
 			const struct conf_where *item, struct err *e)
 {
-	for (const struct conf_key *k = engine->variant->table->keys; k->name; k++) {
-		const struct conf_strings *names;
+	const struct conf_strings *names = engine_applications(engine);
 
-		if (k->type != CONF_STRINGS || strcmp(k->name, "applications") != 0)
+	if (names && !names->count && !conf->applications.count)
+		return conf_fail(item, "applications", e,
+				 "applications is empty and so are the file's applications, must "
+				 "name one here or there");
+	for (size_t i = 0; names && i < names->count; i++) {
+		if (voxbus_conf_bus(conf, str_from(names->items[i])))
 			continue;
-		names = (const void *)((const char *)engine->conf + k->offset);
-		for (size_t i = 0; i < names->count; i++) {
-			if (voxbus_conf_bus(conf, str_from(names->items[i])))
-				continue;
-			return conf_fail(item, "applications", e,
-					 "applications[%zu] is \"%s\", which has no bus, must %s",
-					 i, names->items[i],
-					 conf->buses.count ? "be listed in the file's applications"
-							   : "have one in buses");
-		}
+		return conf_fail(item, "applications", e,
+				 "applications[%zu] is \"%s\", which has no bus, must %s", i,
+				 names->items[i],
+				 conf->buses.count ? "be listed in the file's applications"
+						   : "have one in buses");
 	}
 	return 0;
 }
@@ -424,6 +428,26 @@ static int applications_resolve(struct voxbus_conf *conf)
 	return rc;
 }
 
+/* An engine that names no application serves all that the file has. */
+static int engine_resolve(struct voxbus_conf *conf, const struct conf_variant_item *engine)
+{
+	const struct application_conf *a = conf->applications.items;
+	struct conf_strings *names = engine_applications(engine);
+
+	if (!names || names->count)
+		return 0;
+	names->items = calloc(conf->applications.count, sizeof(*names->items));
+	if (!names->items)
+		return -ENOMEM;
+	for (size_t i = 0; i < conf->applications.count; i++) {
+		names->items[i] = strdup(a[i].name);
+		if (!names->items[i])
+			return -ENOMEM;
+		names->count++;
+	}
+	return 0;
+}
+
 static int resolve(struct voxbus_conf *conf, const char *filename, struct err *e)
 {
 	struct err why = { "out of memory, or a path is too long" };
@@ -435,6 +459,8 @@ static int resolve(struct voxbus_conf *conf, const char *filename, struct err *e
 		rc = admin_resolve(conf, &why);
 	if (rc == 0)
 		rc = applications_resolve(conf);
+	for (size_t i = 0; rc == 0 && i < conf->engines.count; i++)
+		rc = engine_resolve(conf, &conf->engines.items[i]);
 	return rc < 0 ? err_set(e, rc, "%s: %s", filename, why.text) : 0;
 }
 

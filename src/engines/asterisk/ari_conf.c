@@ -56,7 +56,9 @@ static const struct conf_key keys[] = {
 	{ "on_replaced", CONF_ENUM, offsetof(struct ari_conf, on_replaced), .def = "stand_down",
 	  .words = policies,
 	  .doc = "When somebody else takes an application over: stand_down leaves it to them until "
-		 "an operator acts, reclaim takes it back once they are gone." },
+		 "an operator acts, reclaim takes it back once, after 30 to 40 s, and stands down "
+		 "if "
+		 "it is taken again within 5 minutes." },
 	{ 0 },
 };
 

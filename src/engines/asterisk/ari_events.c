@@ -11,6 +11,7 @@
 #include "engines/asterisk/ari_events.h"
 
 #include <errno.h>
+#include <stdio.h>
 
 /* How a member names objects. */
 enum shape {
@@ -324,4 +325,31 @@ int ari_event_parse(struct str frame, struct ari_event *ret)
 	for (size_t i = 0; i < n; i++)
 		add_member(ret, type, &objects[i]);
 	return 0;
+}
+
+/* A part of a label: a printable string, or "-". */
+static struct str label_part(struct json value, char *out, size_t size)
+{
+	struct str s;
+
+	if (json_string(value, out, size, &s) < 0 || !s.n)
+		return STR("-");
+	for (size_t i = 0; i < s.n; i++)
+		if ((unsigned char)s.p[i] < 0x20 || s.p[i] == 0x7f)
+			return STR("?");
+	return s;
+}
+
+struct str ari_event_label(const struct ari_event *ev, char out[ARI_LABEL_MAX])
+{
+	char text[3][ARI_LABEL_MAX];
+	struct str name = label_part(json_get(ev->channel, STR("name")), text[0], ARI_LABEL_MAX);
+	struct str from =
+		label_part(json_path(ev->channel, STR("caller.number")), text[1], ARI_LABEL_MAX);
+	struct str to =
+		label_part(json_path(ev->channel, STR("dialplan.exten")), text[2], ARI_LABEL_MAX);
+	int n = snprintf(out, ARI_LABEL_MAX, "%.*s %.*s -> %.*s", STR_ARG(name), STR_ARG(from),
+			 STR_ARG(to));
+
+	return str_make(out, n < ARI_LABEL_MAX ? (size_t)n : ARI_LABEL_MAX - 1);
 }

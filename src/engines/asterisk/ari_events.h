@@ -30,6 +30,9 @@ struct ari_event {
 
 /* 0, or -EBADMSG: not a JSON object, or one without a `type` that is a string of 1 to 256 bytes. */
 int ari_event_parse(struct str frame, struct ari_event *ret);
+enum { ARI_LABEL_MAX = 128 };
+/* The channel in a few words, for people: "PJSIP/alice-01 1001 -> 7000". It lies in out. */
+struct str ari_event_label(const struct ari_event *event, char out[ARI_LABEL_MAX]);
 /* "channel:ID" or "bridge:ID", as in target_uri: whether it is one. */
 bool ari_target_uri(struct str uri, enum object_kind *ret_kind, struct str *ret_id);
 

@@ -74,6 +74,7 @@ static void bad_frame(struct ari_session *s, struct str frame)
 void ari_session_deliver(struct ari_session *s, struct str frame, unsigned flags)
 {
 	struct ari_engine *engine = s->engine;
+	char label[ARI_LABEL_MAX];
 	struct ari_event ev;
 	struct delivery d = { .kind = MSG_EVENT, .flags = flags, .payload = frame };
 
@@ -94,6 +95,8 @@ void ari_session_deliver(struct ari_session *s, struct str frame, unsigned flags
 	d.type = ev.type;
 	d.objects = ev.objects;
 	d.n_objects = ev.n_objects;
+	if (str_eq(ev.type, STR("StasisStart")))
+		d.label = ari_event_label(&ev, label);
 	(void)port_deliver(engine->port, &d);
 	if (str_eq(ev.type, STR("ApplicationReplaced")) && str_eq(d.application, s->application))
 		replaced(s);

@@ -254,6 +254,19 @@ static void embedded_defaults_serve(void **state)
 	(void)unsetenv("VOXBUS_APPLICATION");
 }
 
+static void engine_that_names_no_application_serves_all(void **state)
+{
+	struct voxbus_conf *conf =
+		parsed("engines: [{type: asterisk, name: e, username: u, password: p}]\n"
+		       "buses: [{type: longpoll, name: http}]\n"
+		       "applications: [{name: a}, {name: b}]\n");
+	const struct ari_conf *ari = conf->engines.items[0].conf;
+
+	assert_int_equal(ari->applications.count, 2);
+	assert_string_equal(ari->applications.items[1], "b");
+	(void)voxbus_conf_destroy(conf);
+}
+
 static void what_is_printed_loads_and_prints_the_same(void **state)
 {
 	size_t n;
@@ -261,7 +274,9 @@ static void what_is_printed_loads_and_prints_the_same(void **state)
 	const char *const texts[] = { "", voxbus_conf_defaults, example,
 				      "data_dir: \"/a \\\" $${b} ${VOXBUS_TEST_QUOTED} \xc3\xa4\"\n"
 				      "engines: [{type: asterisk, name: e, password: p, "
-				      "username: \"\\x07 \\\\ null\"}]\n" };
+				      "username: \"\\x07 \\\\ null\"}]\n"
+				      "buses: [{type: longpoll, name: http}]\n"
+				      "applications: [{name: a}, {name: b}]\n" };
 
 	assert_non_null(example);
 	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
@@ -346,6 +361,7 @@ int main(void)
 		cmocka_unit_test(values_arrive_in_their_structs),
 		cmocka_unit_test(state_directory_follows_the_environment),
 		cmocka_unit_test(embedded_defaults_serve),
+		cmocka_unit_test(engine_that_names_no_application_serves_all),
 		cmocka_unit_test(what_is_printed_loads_and_prints_the_same),
 		cmocka_unit_test(files_that_cannot_be_read_are_named),
 		cmocka_unit_test(manual_is_what_the_tables_say),

@@ -323,6 +323,36 @@ static void recorded_frames_are_all_understood(void **state)
 	assert_true(seen > 25);
 }
 
+static void label_names_the_call_for_people(void **state)
+{
+	static const struct {
+		const char *what, *frame, *label;
+	} cases[] = {
+		{ "all there",
+		  "{\"type\":\"StasisStart\",\"channel\":{\"id\":\"1\",\"name\":\"PJSIP/a-1\","
+		  "\"caller\":{\"name\":\"A\",\"number\":\"1001\"},\"dialplan\":{\"exten\":"
+		  "\"7000\"}}}",
+		  "PJSIP/a-1 1001 -> 7000" },
+		{ "withheld number",
+		  "{\"type\":\"StasisStart\",\"channel\":{\"id\":\"1\",\"name\":\"PJSIP/a-1\","
+		  "\"caller\":{\"number\":\"\"},\"dialplan\":{\"exten\":\"s\"}}}",
+		  "PJSIP/a-1 - -> s" },
+		{ "control bytes",
+		  "{\"type\":\"StasisStart\",\"channel\":{\"id\":\"1\",\"name\":\"a\\u001b[2J\"}}",
+		  "? - -> -" },
+		{ "no channel", "{\"type\":\"StasisStart\"}", "- - -> -" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		char out[ARI_LABEL_MAX];
+		struct ari_event ev;
+
+		assert_int_equal(ari_event_parse(str_from(cases[i].frame), &ev), 0);
+		if (!str_eq(ari_event_label(&ev, out), str_from(cases[i].label)))
+			fail_msg("%s: %s", cases[i].what, out);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -332,6 +362,7 @@ int main(void)
 		cmocka_unit_test(type_has_a_longest),
 		cmocka_unit_test(too_many_objects_and_too_long_ids_are_left_out),
 		cmocka_unit_test(recorded_frames_are_all_understood),
+		cmocka_unit_test(label_names_the_call_for_people),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
