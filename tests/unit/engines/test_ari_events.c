@@ -327,7 +327,7 @@ static void label_names_the_call_for_people(void **state)
 {
 	static const struct {
 		const char *what, *frame, *label;
-	} cases[] = {
+	} calls[] = {
 		{ "all there",
 		  "{\"type\":\"StasisStart\",\"channel\":{\"id\":\"1\",\"name\":\"PJSIP/a-1\","
 		  "\"caller\":{\"name\":\"A\",\"number\":\"1001\"},\"dialplan\":{\"exten\":"
@@ -343,13 +343,13 @@ static void label_names_the_call_for_people(void **state)
 		{ "no channel", "{\"type\":\"StasisStart\"}", "- - -> -" },
 	};
 
-	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+	for (size_t i = 0; i < sizeof(calls) / sizeof(*calls); i++) {
 		char out[ARI_LABEL_MAX];
 		struct ari_event ev;
 
-		assert_int_equal(ari_event_parse(str_from(cases[i].frame), &ev), 0);
-		if (!str_eq(ari_event_label(&ev, out), str_from(cases[i].label)))
-			fail_msg("%s: %s", cases[i].what, out);
+		assert_int_equal(ari_event_parse(str_from(calls[i].frame), &ev), 0);
+		if (!str_eq(ari_event_label(&ev, out), str_from(calls[i].label)))
+			fail_msg("%s: %s", calls[i].what, out);
 	}
 }
 
