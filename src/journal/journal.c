@@ -147,17 +147,16 @@ static void on_trim_timer(void *arg)
 
 static void take_written(struct journal *j, struct list *done, struct list *removed)
 {
-	while (!list_empty(done)) {
-		struct chunk *c = container_of(done->next, struct chunk, link);
+	list_for_each_safe (it, done) {
+		struct chunk *c = container_of(it, struct chunk, link);
 
 		if (c->segment && !j->seen.failed)
 			c->segment->written = c->offset + c->len;
-		list_del(&c->link);
 		j->inflight -= c->len;
 		chunk_put(j, c);
 	}
-	while (!list_empty(removed)) {
-		struct file *f = container_of(removed->next, struct file, remove);
+	list_for_each_safe (it, removed) {
+		struct file *f = container_of(it, struct file, remove);
 
 		list_del(&f->remove);
 		segment_removed(j, f);

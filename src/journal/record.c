@@ -59,7 +59,7 @@ static bool header_copy_read(const char *at, struct file_header *ret)
 		.size = le64_get(at + 40),
 		.lsn = le64_get(at + 48),
 	};
-	return true;
+	return ret->lsn <= LSN_MAX;
 }
 
 static bool all_zero(const char *p, size_t n)
@@ -125,7 +125,7 @@ int record_header(struct str bytes, uint64_t generation, struct record *ret)
 	    le32_get(bytes.p + 4) != header_crc(bytes.p, generation))
 		return -EBADMSG;
 	when = le64_get(bytes.p + 32);
-	if (when >> 48 == 0 || when >> 48 >= RECORD_TYPES)
+	if (when >> 48 == 0 || when >> 48 >= RECORD_TYPES || le64_get(bytes.p + 40) > LSN_MAX)
 		return -EBADMSG;
 	*ret = (struct record){
 		.type = (uint8_t)(when >> 48),

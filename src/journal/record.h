@@ -8,6 +8,9 @@
 
 #include "base/str.h"
 
+/* No log gets that far: a number beyond is damage, and counting on from it would wrap. */
+#define LSN_MAX (UINT64_C(1) << 62)
+
 enum {
 	FILE_HEADER = 4096,      /* two copies of the header lie in it; records follow */
 	FILE_HEADER_COPY = 2048, /* where the second copy is */

@@ -437,7 +437,7 @@ static void *sync_thread(void *arg)
 		if (rc == 0)
 			unlink_files(w, &removals);
 		pthread_mutex_lock(&w->mutex);
-		if (rc == 0 && target > w->report.durable) {
+		if (rc == 0 && target != w->report.durable) {
 			w->report.durable = target;
 			w->report.syncs++;
 		}

@@ -57,8 +57,11 @@ static void put_tail(struct writer *w, const struct ari_synth *about)
 
 static void put_channel(struct writer *w, struct str id, struct str channel)
 {
+	struct json checked;
+
 	put(w, STR(",\"channel\":"));
-	if (channel.n) {
+	/* It came inside an event, of which only the outermost members were checked. */
+	if (json_parse(channel, &checked) == 0 && checked.type == JSON_OBJECT) {
 		put(w, channel);
 		return;
 	}
@@ -127,11 +130,12 @@ int ari_synth_destroyed(struct buf *out, const struct ari_synth *about, struct s
 int ari_synth_bridge_destroyed(struct buf *out, const struct ari_synth *about, struct str id,
 			       struct str bridge)
 {
+	struct json checked;
 	struct writer w = { out, 0 };
 
 	put_head(&w, about, STR("BridgeDestroyed"));
 	put(&w, STR(",\"bridge\":"));
-	if (bridge.n) {
+	if (json_parse(bridge, &checked) == 0 && checked.type == JSON_OBJECT) {
 		put(&w, bridge);
 	} else {
 		put(&w, STR("{\"id\":"));

@@ -184,6 +184,19 @@ static void records_of_another_generation_are_nothing(void **state)
 	assert_true(res.tail > 0);
 }
 
+static void record_with_a_number_that_no_log_reaches_is_damage(void **state)
+{
+	char bytes[256];
+	struct record r;
+	size_t n = make(bytes, "hello", LSN_MAX, 77);
+
+	assert_int_equal(record_read(str_make(bytes, n), 77, &r), 1);
+	n = make(bytes, "hello", LSN_MAX + 1, 77);
+	assert_int_equal(record_read(str_make(bytes, n), 77, &r), -EBADMSG);
+	n = make(bytes, "hello", UINT64_MAX, 77);
+	assert_int_equal(record_read(str_make(bytes, n), 77, &r), -EBADMSG);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -194,6 +207,7 @@ int main(void)
 		cmocka_unit_test(file_header_survives_one_bad_copy),
 		cmocka_unit_test(scanner_tells_damage_from_a_torn_tail),
 		cmocka_unit_test(records_of_another_generation_are_nothing),
+		cmocka_unit_test(record_with_a_number_that_no_log_reaches_is_damage),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
