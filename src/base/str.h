@@ -46,9 +46,15 @@ static inline bool str_eq(struct str a, struct str b)
 	return a.n == b.n && (a.n == 0 || memcmp(a.p, b.p, a.n) == 0);
 }
 
+/* Behind the last byte. (In C, not even 0 may be added to NULL.) */
+static inline const char *str_end(struct str s)
+{
+	return s.n ? s.p + s.n : s.p;
+}
+
 static inline struct str str_skip(struct str s, size_t n)
 {
-	return n >= s.n ? (struct str){ s.p + s.n, 0 } : (struct str){ s.p + n, s.n - n };
+	return n >= s.n ? (struct str){ str_end(s), 0 } : (struct str){ s.p + n, s.n - n };
 }
 
 /* ASCII case is ignored; other bytes compare as they are. */

@@ -268,7 +268,7 @@ struct json json_peek(struct str text)
 int json_parse(struct str text, struct json *ret)
 {
 	struct json value = json_peek(text);
-	const char *end = value.raw.p + value.raw.n;
+	const char *end = str_end(value.raw);
 
 	if (value.type == JSON_NONE || skip_value(value.raw.p, end) != end)
 		return -EBADMSG;
@@ -280,7 +280,7 @@ void json_iter_init(struct json_iter *it, struct json value)
 {
 	*it = (struct json_iter){
 		.p = value.raw.p,
-		.end = value.raw.p + value.raw.n,
+		.end = str_end(value.raw),
 		.object = value.type == JSON_OBJECT,
 		.failed = value.type != JSON_OBJECT && value.type != JSON_ARRAY,
 	};
@@ -416,7 +416,7 @@ static const char *unescape_next(const char *p, const char *end, char out[4], si
 /* Compares a raw string with text, step by step. */
 static bool raw_equals(struct str raw, struct str text, bool (*eq)(struct str, struct str))
 {
-	const char *p = raw.p, *end = raw.p + raw.n;
+	const char *p = raw.p, *end = str_end(raw);
 
 	if (str_find(raw, '\\') == raw.n)
 		return eq(raw, text);
@@ -487,7 +487,7 @@ int json_string(struct json value, char *out, size_t size, struct str *ret)
 		*ret = raw;
 		return 0;
 	}
-	for (p = raw.p, end = raw.p + raw.n; p < end;) {
+	for (p = raw.p, end = str_end(raw); p < end;) {
 		char bytes[4];
 		size_t n;
 
