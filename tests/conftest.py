@@ -65,6 +65,16 @@ def asterisk_22():
         a.clean()
 
 
+@pytest.fixture(scope="session")
+def asterisk_16():
+    """The oldest Asterisk that is supported, for the tests that show it."""
+    a = harness.Asterisk(16)
+    try:
+        yield a.start()
+    finally:
+        a.clean()
+
+
 @pytest.fixture
 def asterisk(asterisk_22):
     """The lab's Asterisk 22, running, without channels of an earlier test. A test may kill() it."""
