@@ -14,83 +14,57 @@
 
 #include "base/clock.h"
 #include "codec/base64.h"
-#include "codec/json.h"
+#include "codec/json_out.h"
 
-/* Errors stick, so that an envelope is written as a list of members and looked at once. */
-struct writer {
-	struct buf *out;
-	int rc;
-};
-
-static void put(struct writer *w, struct str s)
+static void put_announce(struct json_out *w, const struct msg *msg, struct str node)
 {
-	if (w->rc == 0)
-		w->rc = buf_add(w->out, s);
+	json_out_string_go(w, STR("{\"application\":"), msg->application);
+	json_out_string_go(w, STR(",\"dialog_id\":"), msg->dialog);
+	json_out_string_go(w, STR(",\"server_id\":"), node);
+	json_out_number(w, STR(",\"seq\":"), msg->seq);
 }
 
-static void put_string(struct writer *w, struct str key, struct str value)
-{
-	put(w, key);
-	if (w->rc == 0)
-		w->rc = json_add_string_go(w->out, value);
-}
-
-static void put_number(struct writer *w, struct str key, uint64_t value)
-{
-	put(w, key);
-	if (w->rc == 0)
-		w->rc = buf_addf(w->out, "%" PRIu64, value);
-}
-
-static void put_announce(struct writer *w, const struct msg *msg, struct str node)
-{
-	put_string(w, STR("{\"application\":"), msg->application);
-	put_string(w, STR(",\"dialog_id\":"), msg->dialog);
-	put_string(w, STR(",\"server_id\":"), node);
-	put_number(w, STR(",\"seq\":"), msg->seq);
-}
-
-static void put_event(struct writer *w, const struct msg *msg, struct str node)
+static void put_event(struct json_out *w, const struct msg *msg, struct str node)
 {
 	char timestamp[CLOCK_RFC3339_SIZE];
 
 	clock_rfc3339(timestamp, msg->wall_ns, 0);
-	put_string(w, STR("{\"server_id\":"), node);
-	put_string(w, STR(",\"timestamp\":"), str_from(timestamp));
-	put_string(w, STR(",\"type\":"), msg->type);
-	put_string(w, STR(",\"ari_body\":"), blob_str(msg->payload));
-	put_string(w, STR(",\"dialog_id\":"), msg->dialog);
-	put_string(w, STR(",\"application\":"), msg->application);
-	put_number(w, STR(",\"seq\":"), msg->seq);
+	json_out_string_go(w, STR("{\"server_id\":"), node);
+	json_out_string_go(w, STR(",\"timestamp\":"), str_from(timestamp));
+	json_out_string_go(w, STR(",\"type\":"), msg->type);
+	json_out_string_go(w, STR(",\"ari_body\":"), blob_str(msg->payload));
+	json_out_string_go(w, STR(",\"dialog_id\":"), msg->dialog);
+	json_out_string_go(w, STR(",\"application\":"), msg->application);
+	json_out_number(w, STR(",\"seq\":"), msg->seq);
 	if (msg->flags & MSG_SYNTHETIC)
-		put(w, STR(",\"resync\":true"));
+		json_out(w, STR(",\"resync\":true"));
 }
 
-static void put_reply(struct writer *w, const struct msg *msg)
+static void put_reply(struct json_out *w, const struct msg *msg)
 {
 	struct str body = blob_str(msg->payload);
 	bool text = str_is_utf8(body);
 
-	put_string(w, STR("{\"unique_id\":"), msg->id);
-	put_number(w, STR(",\"status_code\":"), (uint64_t)(msg->status > 0 ? msg->status : 0));
+	json_out_string_go(w, STR("{\"unique_id\":"), msg->id);
+	json_out_number(w, STR(",\"status_code\":"), (uint64_t)(msg->status > 0 ? msg->status : 0));
 	if (text) {
-		put_string(w, STR(",\"response_body\":"), body);
+		json_out_string_go(w, STR(",\"response_body\":"), body);
 	} else {
-		put(w, STR(",\"response_body\":\""));
+		json_out(w, STR(",\"response_body\":\""));
 		if (w->rc == 0)
-			w->rc = base64_add(w->out, body);
-		put(w, STR("\""));
+			w->rc = base64_add(w->buf, body);
+		json_out(w, STR("\""));
 	}
-	put_string(w, STR(",\"dialog_id\":"), msg->dialog);
-	put_number(w, STR(",\"seq\":"), msg->seq);
-	put_number(w, STR(",\"command_seq\":"), msg->answers);
+	json_out_string_go(w, STR(",\"dialog_id\":"), msg->dialog);
+	json_out_number(w, STR(",\"seq\":"), msg->seq);
+	json_out_number(w, STR(",\"command_seq\":"), msg->answers);
 	if (!text)
-		put(w, STR(",\"encoding\":\"base64\""));
+		json_out(w, STR(",\"encoding\":\"base64\""));
 }
 
 int envelope_add(struct buf *out, const struct msg *msg, struct str node, unsigned redelivered)
 {
-	struct writer w = { .out = out };
+	struct json_out w = { .buf = out };
 	size_t before = buf_len(out);
 
 	if (msg->node.n)
@@ -109,8 +83,8 @@ int envelope_add(struct buf *out, const struct msg *msg, struct str node, unsign
 		return -EINVAL;
 	}
 	if (redelivered)
-		put_number(&w, STR(",\"redelivered\":"), redelivered);
-	put(&w, STR("}"));
+		json_out_number(&w, STR(",\"redelivered\":"), redelivered);
+	json_out(&w, STR("}"));
 	if (w.rc < 0)
 		out->end -= buf_len(out) - before;
 	return w.rc;

@@ -16,7 +16,7 @@
 #include "base/clock.h"
 #include "codec/base64.h"
 #include "codec/form.h"
-#include "codec/json.h"
+#include "codec/json_out.h"
 
 enum { FIELDS_MAX = 10000 };
 
@@ -97,38 +97,19 @@ static size_t run_of(const struct fields *fields, size_t i)
 	return n;
 }
 
-/* Errors stick. */
-struct writer {
-	struct buf *out;
-	int rc;
-};
-
-static void put(struct writer *w, struct str s)
-{
-	if (w->rc == 0)
-		w->rc = buf_add(w->out, s);
-}
-
-static void put_string(struct writer *w, struct str before, struct str value)
-{
-	put(w, before);
-	if (w->rc == 0)
-		w->rc = json_add_string(w->out, value);
-}
-
 /* {"name":"first value",...} */
-static void put_firsts(struct writer *w, const struct fields *fields)
+static void put_firsts(struct json_out *w, const struct fields *fields)
 {
-	put(w, STR("{"));
+	json_out(w, STR("{"));
 	for (size_t i = 0; i < fields->n; i += run_of(fields, i)) {
-		put_string(w, i ? STR(",") : STR(""), fields->items[i].name);
-		put_string(w, STR(":"), fields->items[i].value);
+		json_out_string(w, i ? STR(",") : STR(""), fields->items[i].name);
+		json_out_string(w, STR(":"), fields->items[i].value);
 	}
-	put(w, STR("}"));
+	json_out(w, STR("}"));
 }
 
 /* ,"FormValues":{"name":["a","b"],...}: repeated names only, and nothing if there is none. */
-static void put_repeated(struct writer *w, const struct fields *fields)
+static void put_repeated(struct json_out *w, const struct fields *fields)
 {
 	bool any = false;
 
@@ -136,18 +117,19 @@ static void put_repeated(struct writer *w, const struct fields *fields)
 		n = run_of(fields, i);
 		if (n == 1)
 			continue;
-		put_string(w, any ? STR(",") : STR(",\"FormValues\":{"), fields->items[i].name);
+		json_out_string(w, any ? STR(",") : STR(",\"FormValues\":{"),
+				fields->items[i].name);
 		for (size_t j = 0; j < n; j++)
-			put_string(w, j ? STR(",") : STR(":["), fields->items[i + j].value);
-		put(w, STR("]"));
+			json_out_string(w, j ? STR(",") : STR(":["), fields->items[i + j].value);
+		json_out(w, STR("]"));
 		any = true;
 	}
 	if (any)
-		put(w, STR("}"));
+		json_out(w, STR("}"));
 }
 
 /* The path, and of the query all but sessions, as they were sent. */
-static void put_url(struct writer *w, struct str target)
+static void put_url(struct json_out *w, struct str target)
 {
 	struct buf url;
 	struct form_pair pair;
@@ -168,12 +150,12 @@ static void put_url(struct writer *w, struct str target)
 	}
 	if (w->rc == 0)
 		w->rc = rc;
-	put_string(w, STR(",\"Url\":"), buf_str(&url));
+	json_out_string(w, STR(",\"Url\":"), buf_str(&url));
 	buf_fini(&url);
 }
 
 /* A valid document without the spaces between its tokens. */
-static void put_compact(struct writer *w, struct str json)
+static void put_compact(struct json_out *w, struct str json)
 {
 	bool quoted = false;
 	size_t from = 0;
@@ -186,11 +168,11 @@ static void put_compact(struct writer *w, struct str json)
 		else if (c == '"')
 			quoted = !quoted;
 		else if (!quoted && (c == ' ' || c == '\t' || c == '\r' || c == '\n')) {
-			put(w, str_make(json.p + from, i - from));
+			json_out(w, str_make(json.p + from, i - from));
 			from = i + 1;
 		}
 	}
-	put(w, str_skip(json, from));
+	json_out(w, str_skip(json, from));
 }
 
 static struct str media_type(struct str content_type)
@@ -216,23 +198,23 @@ static bool is_json(const struct document *d)
 	return str_is_utf8(d->body) && json_parse(d->body, &json) == 0;
 }
 
-static void put_body(struct writer *w, const struct document *d)
+static void put_body(struct json_out *w, const struct document *d)
 {
 	bool form_type = str_eq_nocase(media_type(d->content_type),
 				       STR("application/x-www-form-urlencoded"));
 
-	put_string(w, STR(",\"ContentType\":"),
-		   form_type ? STR("application/xml") : d->content_type);
+	json_out_string(w, STR(",\"ContentType\":"),
+			form_type ? STR("application/xml") : d->content_type);
 	if (is_json(d)) {
-		put(w, STR(",\"Json\":"));
+		json_out(w, STR(",\"Json\":"));
 		put_compact(w, d->body);
 	} else if (str_is_utf8(d->body)) {
-		put_string(w, STR(",\"Body\":"), d->body);
+		json_out_string(w, STR(",\"Body\":"), d->body);
 	} else {
-		put(w, STR(",\"BodyBase64\":\""));
+		json_out(w, STR(",\"BodyBase64\":\""));
 		if (w->rc == 0)
-			w->rc = base64_add(w->out, d->body);
-		put(w, STR("\""));
+			w->rc = base64_add(w->buf, d->body);
+		json_out(w, STR("\""));
 	}
 }
 
@@ -245,32 +227,32 @@ static struct str host_name(struct str host)
 	return str_make(host.p, end < host.n ? end : host.n);
 }
 
-static void put_document(struct writer *w, const struct document *d, const struct fields *form,
+static void put_document(struct json_out *w, const struct document *d, const struct fields *form,
 			 const struct fields *query)
 {
 	char created[CLOCK_RFC3339_SIZE];
 
 	clock_rfc3339(created, d->created_ns, 9);
-	put_string(w, STR("{\"Hostname\":"), host_name(d->host));
-	put_string(w, STR(",\"AccountSid\":"), fields_find(form, STR("AccountSid")));
+	json_out_string(w, STR("{\"Hostname\":"), host_name(d->host));
+	json_out_string(w, STR(",\"AccountSid\":"), fields_find(form, STR("AccountSid")));
 	put_url(w, d->target);
-	put(w, STR(",\"FormParams\":"));
+	json_out(w, STR(",\"FormParams\":"));
 	put_firsts(w, form);
-	put_string(w, STR(",\"Created\":"), str_from(created));
+	json_out_string(w, STR(",\"Created\":"), str_from(created));
 	put_repeated(w, form);
 	if (query->n) {
-		put(w, STR(",\"QueryParams\":"));
+		json_out(w, STR(",\"QueryParams\":"));
 		put_firsts(w, query);
 	}
 	if (d->body.n && !is_form(d))
 		put_body(w, d);
-	put_string(w, STR(",\"Id\":"), d->id);
-	put(w, STR("}"));
+	json_out_string(w, STR(",\"Id\":"), d->id);
+	json_out(w, STR("}"));
 }
 
 int document_add(struct buf *out, const struct document *document)
 {
-	struct writer w = { .out = out };
+	struct json_out w = { .buf = out };
 	struct fields form, query;
 	struct str query_text = document->target;
 
