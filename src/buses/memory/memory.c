@@ -78,23 +78,25 @@ static int hold_reserve(struct memory_port *m)
 	return 0;
 }
 
+static void grant(struct memory_port *m, struct topic *t, int result)
+{
+	list_del(&t->link);
+	port_listening(m->port, str_make(t->text, t->n), result);
+	free(t);
+}
+
 static void on_grant(void *arg)
 {
 	struct memory_port *m = arg;
 
-	while (!list_empty(&m->asked))
-		memory_port_grant(m, 0);
+	list_for_each_safe (it, &m->asked)
+		grant(m, container_of(it, struct topic, link), 0);
 }
 
 void memory_port_grant(struct memory_port *m, int result)
 {
-	struct topic *t = container_of(m->asked.next, struct topic, link);
-
-	if (list_empty(&m->asked))
-		return;
-	list_del(&t->link);
-	port_listening(m->port, str_make(t->text, t->n), result);
-	free(t);
+	if (!list_empty(&m->asked))
+		grant(m, container_of(m->asked.next, struct topic, link), result);
 }
 
 static void on_close(void *arg)
