@@ -305,9 +305,24 @@ bool value_format(const struct conf_key *key, const void *at, struct buf *out)
 	}
 }
 
+/* The length of "scheme://" at the beginning (RFC 3986 section 3.1); text.n when it is no URL. */
+static size_t scheme_length(struct str text)
+{
+	size_t n = str_find_str(text, STR("://"));
+
+	for (size_t i = 0; i < n && n < text.n; i++) {
+		char low = (char)(text.p[i] | 0x20);
+		bool letter = low >= 'a' && low <= 'z';
+
+		if (!letter && (i == 0 || !strchr("0123456789+.-", text.p[i])))
+			return text.n;
+	}
+	return n < text.n ? n + 3 : n;
+}
+
 void value_mask(struct str text, struct buf *out)
 {
-	size_t user = str_find_str(text, STR("://")) + 3, at = text.n, colon;
+	size_t user = scheme_length(text), at = text.n, colon;
 
 	for (size_t i = user; i < text.n && text.p[i] != '/'; i++)
 		at = text.p[i] == '@' ? i : at;
