@@ -103,11 +103,6 @@ struct streams *hub_streams(struct hub *hub)
 	return hub->opt.streams;
 }
 
-struct loop *hub_loop(struct hub *hub)
-{
-	return hub->opt.loop;
-}
-
 struct port *hub_port(struct hub *hub, struct str name, unsigned role)
 {
 	list_for_each (it, &hub->ports) {

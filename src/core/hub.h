@@ -60,7 +60,6 @@ int hub_start(struct hub *hub, struct err *e);
 void hub_stop(struct hub *hub, uint64_t timeout_ms, void (*done)(void *arg), void *arg);
 
 struct streams *hub_streams(struct hub *hub);
-struct loop *hub_loop(struct hub *hub);
 
 /* Everything that is appended to a dialog's or an application's stream, for tail: never required,
  * called inline, must not change the hub. -ENOMEM or 0. */

@@ -9,7 +9,6 @@
 #include "base/str.h"
 
 enum object_kind { OBJECT_CHANNEL, OBJECT_BRIDGE, OBJECT_PLAYBACK, OBJECT_RECORDING };
-const char *object_kind_name(enum object_kind kind);
 
 /* What an event or a reply says about an object that it names. */
 enum object_verb {

@@ -16,18 +16,6 @@ const char *port_state_name(enum port_state state)
 	return names[state];
 }
 
-const char *object_kind_name(enum object_kind kind)
-{
-	static const char *const names[] = { "channel", "bridge", "playback", "recording" };
-
-	return names[kind];
-}
-
-const char *port_name(const struct port *port)
-{
-	return port->name;
-}
-
 int port_deliver(struct port *port, const struct delivery *delivery)
 {
 	switch (delivery->kind) {

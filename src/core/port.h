@@ -143,6 +143,4 @@ void port_listening(struct port *port, struct str topic, int result);
 /* `send` has room again after -EAGAIN. */
 void port_writable(struct port *port);
 
-const char *port_name(const struct port *port);
-
 #endif

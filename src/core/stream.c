@@ -422,12 +422,6 @@ struct str stream_name(const struct stream *s)
 	return s->node.key;
 }
 
-void stream_set_max_age(struct stream *s, uint64_t max_age_ms)
-{
-	if (s->js)
-		jstream_set_max_age(s->js, max_age_ms);
-}
-
 uint64_t stream_first(const struct stream *s)
 {
 	return s->first;
@@ -591,10 +585,4 @@ void streams_stats(const struct streams *set, struct stream_stats *ret)
 {
 	*ret = set->stats;
 	ret->streams = set->by_name.count;
-}
-
-void streams_each(struct streams *set, void (*fn)(void *arg, struct stream *stream), void *arg)
-{
-	map_for_each (it, &set->by_name)
-		fn(arg, container_of(it, struct stream, node));
 }

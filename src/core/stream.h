@@ -60,8 +60,6 @@ struct stream *stream_find(struct streams *streams, struct str name);
 struct stream *stream_ref(struct stream *stream);
 struct stream *stream_unref(struct stream *stream);
 struct str stream_name(const struct stream *stream);
-/* How long this stream's records are kept, if not as the limits say; 0 = for ever. */
-void stream_set_max_age(struct stream *stream, uint64_t max_age_ms);
 
 /* Numbers: the oldest kept, the first that readers don't see yet, the next to be given out. */
 uint64_t stream_first(const struct stream *stream);
@@ -98,6 +96,5 @@ struct stream_stats {
 	uint64_t appended, dropped, unrecorded, disk_reads;    /* since the start */
 };
 void streams_stats(const struct streams *streams, struct stream_stats *ret);
-void streams_each(struct streams *streams, void (*fn)(void *arg, struct stream *stream), void *arg);
 
 #endif
