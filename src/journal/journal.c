@@ -16,7 +16,6 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/clock.h"
 #include "journal/journal_internal.h"
 #include "journal/le.h"
 
@@ -226,10 +225,9 @@ static int append(struct journal *j, struct jstream *js, struct record *r, const
 int journal_append(struct journal *j, struct jstream *js, uint64_t seq, const struct str *parts,
 		   size_t n, uint64_t *ret_lsn)
 {
-	struct record r = { .type = RECORD_DATA,
-			    .stream = js->id,
-			    .seq = seq,
-			    .wall_ms = j->wall_ms(j->wall_arg) };
+	struct record r = {
+		.type = RECORD_DATA, .stream = js->id, .seq = seq, .wall_ms = age_now(&j->age)
+	};
 	int rc;
 
 	assert(!js->dropped);
@@ -282,7 +280,7 @@ static int put(struct journal *j, struct str key, struct str value, struct recor
 
 int journal_put(struct journal *j, struct str key, struct str value, uint64_t *ret_lsn)
 {
-	struct record r = { .wall_ms = j->wall_ms(j->wall_arg) };
+	struct record r = { .wall_ms = age_now(&j->age) };
 	int rc;
 
 	if (key.n > STATE_KEY_MAX || value.n > STATE_VALUE_MAX)
@@ -335,6 +333,7 @@ void journal_writer_options(struct journal *j, struct writer_options *ret)
 					.sys = j->sys,
 					.nosync = j->options.nosync,
 					.lsn = j->lsn,
+					.clock_ahead_ms = age_ahead(&j->age),
 					.notify = on_progress,
 					.arg = j };
 }
@@ -379,11 +378,6 @@ static int open_dir(struct journal *j, struct err *e)
 	return lock_dir(j, e);
 }
 
-static uint64_t real_wall(void *arg)
-{
-	return clock_wall_ms();
-}
-
 static void set_defaults(struct journal_options *o)
 {
 	if (!o->quota_bytes)
@@ -414,8 +408,11 @@ static struct journal *create(const struct journal_inject *in)
 	j->dir = str_dup(str_from(in->options->dir));
 	j->dirfd = j->lockfd = -1;
 	j->sys = in->sys ? in->sys : &journal_sys_real;
-	j->wall_ms = in->wall_ms ? in->wall_ms : real_wall;
-	j->wall_arg = in->wall_arg;
+	j->age = (struct age_clock){ .wall_ms = in->wall_ms,
+				     .steady_ms = in->steady_ms,
+				     .arg = in->clock_arg,
+				     .log = in->log,
+				     .dir = j->dir };
 	j->next_stream = j->next_number = 1;
 	map_init(&j->streams);
 	states_init(&j->states);

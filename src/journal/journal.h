@@ -40,7 +40,7 @@ struct journal_options {
 
 struct journal_record {
 	uint64_t seq;
-	uint64_t wall_ms; /* when it was appended */
+	uint64_t wall_ms; /* when it was appended, by the journal's clock: see age.c */
 	struct str body;
 };
 

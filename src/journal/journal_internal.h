@@ -5,10 +5,12 @@
  *   journal.c  open, append, put, progress, close    segment.c  segments: room, removal
  *   stream.c   names, marks, trim, drop, age         read.c     reads in the thread pool
  *   recover.c  what is on the disk at the start      state.c    the table of states
+ *   age.c      the clock that ages are counted by
  */
 #ifndef VOXBUS_JOURNAL_INTERNAL_H
 #define VOXBUS_JOURNAL_INTERNAL_H
 
+#include "journal/age.h"
 #include "journal/index.h"
 #include "journal/journal.h"
 #include "journal/record.h"
@@ -72,8 +74,7 @@ struct journal {
 	char *dir;
 	int dirfd, lockfd;
 	const struct journal_sys *sys;
-	uint64_t (*wall_ms)(void *arg);
-	void *wall_arg;
+	struct age_clock age;
 	uint64_t lsn;       /* the last given out */
 	struct map streams; /* struct jstream.name_node */
 	uint64_t next_stream;
@@ -102,8 +103,9 @@ struct journal_inject {
 	const struct log *log;
 	const struct journal_events *events;
 	const struct journal_sys *sys;
-	uint64_t (*wall_ms)(void *arg);
-	void *wall_arg;
+	uint64_t (*wall_ms)(void *arg);   /* struct age_clock */
+	uint64_t (*steady_ms)(void *arg); /* struct age_clock */
+	void *clock_arg;
 };
 int journal_open_injected(const struct journal_inject *inject, struct journal **ret, struct err *e);
 

@@ -36,7 +36,7 @@ struct file_header {
 	uint32_t kind, version;
 	uint64_t number;     /* of the segment; 0 for the states */
 	uint64_t generation; /* random; goes into the checksum of each record */
-	uint64_t size;       /* of the file when it is full */
+	uint64_t size;       /* of the file when it is full; for states: see age_ahead */
 	uint64_t lsn;        /* all records have at least this one */
 };
 

@@ -29,7 +29,9 @@ struct recovery {
 	struct tomb *ghosts; /* streams whose drop was lost: another has their name */
 	size_t n_ghosts;
 	uint64_t lsn;
-	char *bytes; /* of the file under way */
+	uint64_t newest_ms;     /* time of the newest record */
+	int64_t clock_ahead_ms; /* as the states' log says */
+	char *bytes;            /* of the file under way */
 	size_t n, mapped;
 	int rc;
 };
@@ -178,6 +180,7 @@ static void on_segment_record(void *arg, size_t offset, const struct record *r)
 
 	if (rv->rc < 0)
 		return;
+	rv->newest_ms = age_later(rv->newest_ms, r->wall_ms);
 	if (r->type == RECORD_DATA)
 		apply_data(rv, offset, r);
 	else if (r->type == RECORD_NAME || r->type == RECORD_TRIM)
@@ -198,6 +201,7 @@ static void on_state_record(void *arg, size_t offset, const struct record *r)
 	struct recovery *rv = arg;
 	int rc = states_apply(&rv->j->states, r);
 
+	rv->newest_ms = age_later(rv->newest_ms, r->wall_ms);
 	if (rc == -EBADMSG)
 		report(rv, 0, offset, record_size(r->body.n), "malformed state");
 	else if (rc < 0)
@@ -517,6 +521,7 @@ static int scan_states(struct recovery *rv)
 	rc = read_file_header(rv, 0, &h);
 	if (rc <= 0)
 		return rc < 0 ? rc : -EBADMSG;
+	rv->clock_ahead_ms = (int64_t)h.size;
 	file_scan(str_make(rv->bytes, rv->n), &h, &events, &res);
 	rv->j->stats.torn_bytes += res.tail;
 	if (res.lsn > rv->lsn)
@@ -535,6 +540,7 @@ static int recover_states(struct recovery *rv, struct file **ret, size_t *ret_en
 			       "journal %s: cannot read state.log: %s; restore it, or move it away "
 			       "to start without the states",
 			       j->dir, strerror(-rc));
+	age_begin(&j->age, rv->newest_ms, rv->clock_ahead_ms);
 	journal_writer_options(j, &o);
 	rc = states_snapshot(&j->states, &o, rv->lsn, ret, ret_end);
 	if (rc < 0)

@@ -151,7 +151,10 @@ static int write_temporary(int fd, struct str image, const struct writer_options
 int states_snapshot(const struct states *s, const struct writer_options *o, uint64_t lsn,
 		    struct file **ret, size_t *ret_end)
 {
-	struct file_header h = { .kind = FILE_STATES, .version = FILE_VERSION, .lsn = lsn };
+	struct file_header h = { .kind = FILE_STATES,
+				 .version = FILE_VERSION,
+				 .size = (uint64_t)o->clock_ahead_ms,
+				 .lsn = lsn };
 	size_t n = FILE_HEADER + s->live;
 	char *image = malloc(n), *at = image;
 	struct file *f = file_create_take(-1, 0, 0);

@@ -144,7 +144,7 @@ static int put_mark(struct journal *j, const struct jstream *js, enum record_typ
 	struct record r = { .type = (uint8_t)type,
 			    .stream = js->id,
 			    .seq = js->first,
-			    .wall_ms = j->wall_ms(j->wall_arg),
+			    .wall_ms = age_now(&j->age),
 			    .body = { NULL, 8 + (n == 2 ? js->name_n : 0) } };
 
 	le64_put(next, js->next);
@@ -255,7 +255,7 @@ int jstream_skip(struct jstream *js, uint64_t seq)
 
 int jstream_put_drop(struct journal *j, uint64_t id, uint64_t since)
 {
-	struct record r = { .type = RECORD_DROP, .stream = id, .wall_ms = j->wall_ms(j->wall_arg) };
+	struct record r = { .type = RECORD_DROP, .stream = id, .wall_ms = age_now(&j->age) };
 	int rc = segment_room(j, record_size(0), record_size(0), false);
 
 	if (rc == 0)
@@ -325,7 +325,7 @@ static bool jstream_expire(struct journal *j, struct jstream *js, uint64_t now_m
 void jstreams_check_age(void *arg)
 {
 	struct journal *j = arg;
-	uint64_t now_ms = j->wall_ms(j->wall_arg);
+	uint64_t now_ms = age_now(&j->age);
 	bool more = false;
 	size_t n = 0;
 

@@ -62,7 +62,8 @@ struct writer_options {
 	bool nosync;
 	struct file *states; /* a reference of its own is taken */
 	size_t states_end;
-	uint64_t lsn; /* all up to here is durable */
+	uint64_t lsn;           /* all up to here is durable */
+	int64_t clock_ahead_ms; /* for the header of the states' log: see age.h */
 	/* On the loop, when there is something to take; at most one call is on its way. */
 	void (*notify)(void *arg);
 	void *arg;

@@ -28,6 +28,7 @@ struct fx {
 	struct journal_options o;
 	const struct journal_sys *sys;
 	uint64_t wall_ms, written, durable, progress;
+	uint64_t wall_set_ms; /* how far somebody has set the wall clock away from true time */
 	int failed;
 	bool order_broken; /* durable before written */
 	/* the last read */
@@ -40,6 +41,13 @@ struct fx {
 };
 
 static inline uint64_t fx_wall(void *arg)
+{
+	const struct fx *fx = arg;
+
+	return fx->wall_ms + fx->wall_set_ms;
+}
+
+static inline uint64_t fx_steady(void *arg)
 {
 	return ((struct fx *)arg)->wall_ms;
 }
@@ -68,7 +76,8 @@ static inline int fx_try_open(struct fx *fx, struct journal **ret, struct err *e
 				     .events = &events,
 				     .sys = fx->sys,
 				     .wall_ms = fx_wall,
-				     .wall_arg = fx };
+				     .steady_ms = fx_steady,
+				     .clock_arg = fx };
 
 	fx->written = fx->durable = 0;
 	return journal_open_injected(&in, ret, e);
