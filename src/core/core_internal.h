@@ -46,6 +46,15 @@ void waitings_push(struct waitings *w, const struct waiting *entry);
 /* The first, if the log has come so far. */
 bool waitings_pop(struct waitings *w, uint64_t lsn, struct waiting *ret);
 
+/* Those who wait for a stream's durability: asked, then on their way, in the order of their lsn. */
+struct syncs {
+	struct list asked, waiting; /* struct stream_sync.link */
+};
+/* Gives those that have asked their lsn; those that need none are done. */
+void syncs_start(struct syncs *syncs, struct journal *journal);
+void syncs_finish(struct syncs *syncs, uint64_t durable, int rc);
+struct syncs *streams_syncs(struct streams *set);
+
 struct stream {
 	struct map_node node; /* streams.by_name */
 	struct streams *set;

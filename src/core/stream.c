@@ -38,6 +38,7 @@ struct streams {
 	struct list loads;  /* struct cursor_load.link */
 	struct task task;
 	struct waitings writing, syncing, finished;
+	struct syncs syncs;
 	struct buf head;
 	uint64_t last_lsn;
 	struct stream_stats stats;
@@ -47,6 +48,11 @@ struct streams {
 struct loop *streams_loop(const struct streams *set)
 {
 	return set->loop;
+}
+
+struct syncs *streams_syncs(struct streams *set)
+{
+	return &set->syncs;
 }
 
 struct journal *streams_journal(const struct streams *set)
@@ -154,6 +160,7 @@ static void streams_tidy(struct streams *set)
 		list_del(&s->dirty);
 		stream_tidy(s);
 	}
+	syncs_start(&set->syncs, set->journal);
 	/* Only those that are there now: a callback may append again. */
 	for (size_t n = set->finished.n - set->finished.head; n; n--)
 		if (waitings_pop(&set->finished, UINT64_MAX, &w))
@@ -243,6 +250,7 @@ static void on_progress(void *arg, uint64_t written, uint64_t durable)
 	streams_tidy(set);
 	while (waitings_pop(&set->syncing, durable, &w))
 		w.done(w.arg, w.rc);
+	syncs_finish(&set->syncs, durable, 0);
 }
 
 /* The disk is gone: what was promised to nobody goes on in memory, the others hear of it. */
@@ -257,6 +265,7 @@ static void on_failed(void *arg, const struct err *e)
 	show_written(set, UINT64_MAX);
 	while (waitings_pop(&set->syncing, UINT64_MAX, &w))
 		w.done(w.arg, -EIO);
+	syncs_finish(&set->syncs, UINT64_MAX, -EIO);
 }
 
 static void on_stalled(void *arg, bool on)
@@ -296,6 +305,8 @@ int streams_create(struct loop *loop, const struct log *log, const struct stream
 	map_init(&set->by_name);
 	list_init(&set->dirty);
 	list_init(&set->loads);
+	list_init(&set->syncs.asked);
+	list_init(&set->syncs.waiting);
 	task_init(&set->task, loop, on_task, set);
 	buf_init(&set->head, HEAD_MAX);
 	*ret = set;

@@ -18,6 +18,7 @@
 
 #include <stdbool.h>
 
+#include "base/list.h"
 #include "base/log.h"
 #include "base/str.h"
 #include "core/msg.h"
@@ -83,6 +84,22 @@ int stream_append(struct stream *stream, struct msg *msg, stream_done_fn done, v
  * is in memory alone; done is not called. -EAGAIN and -EMSGSIZE are refusals here, too.
  */
 int stream_append_anyway(struct stream *stream, struct msg *msg, stream_done_fn done, void *arg);
+
+/*
+ * Waits for the disk: done comes in a later turn when what was said of the stream so far, what its
+ * required readers settled included, is durable (0), or when it won't be (-EIO, -ENOSPC). The struct is
+ * the caller's and stays in place until then, or until it is cancelled (also when nothing is asked).
+ */
+struct stream_sync {
+	struct list link;
+	struct stream *stream; /* a reference, while waiting */
+	uint64_t lsn;
+	stream_done_fn done;
+	void *arg;
+};
+void stream_sync_init(struct stream_sync *sync, stream_done_fn done, void *arg);
+void stream_sync(struct stream *stream, struct stream_sync *sync);
+void stream_sync_cancel(struct stream_sync *sync);
 
 /* Everything below seq is no longer needed by anybody (a drop by hand, or of age). */
 void stream_trim(struct stream *stream, uint64_t seq);

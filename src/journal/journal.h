@@ -99,6 +99,8 @@ int journal_append(struct journal *journal, struct jstream *js, uint64_t seq,
 		   const struct str *parts, size_t n, uint64_t *ret_lsn);
 /* Everything below seq is no longer needed. Recorded in the log, so that a restart knows it. */
 int jstream_trim(struct journal *journal, struct jstream *js, uint64_t seq);
+/* *ret_lsn covers all that was said of the stream so far, trims too. 0, -EIO (failed), or -ENOSPC. */
+int jstream_sync(struct journal *journal, struct jstream *js, uint64_t *ret_lsn);
 /* Lets a stream that holds nothing go on with seq, which is not below jstream_next: 0 or -EINVAL. */
 int jstream_skip(struct jstream *js, uint64_t seq);
 /* Trims everything and forgets the stream once it is written; js is invalid from now on. */

@@ -215,20 +215,36 @@ static void mark_later(struct journal *j, struct jstream *js)
 		task_defer(&j->flush);
 }
 
+/* Writes the new beginning of a trimmed stream. */
+static int mark_now(struct journal *j, struct jstream *js)
+{
+	struct segment *before = js->named;
+	int rc = jstream_reserve(j, js, record_size(8), false);
+
+	/* A name is a mark too. */
+	if (rc == 0 && js->named == before)
+		rc = put_mark(j, js, RECORD_TRIM);
+	if (rc == 0)
+		list_del(&js->trim_link);
+	return rc;
+}
+
 void jstreams_put_marks(struct journal *j)
 {
-	while (!list_empty(&j->trimmed)) {
-		struct jstream *js = container_of(j->trimmed.next, struct jstream, trim_link);
-		struct segment *before = js->named;
-		int rc = jstream_reserve(j, js, record_size(8), false);
-
-		/* A name is a mark too. */
-		if (rc == 0 && js->named == before)
-			rc = put_mark(j, js, RECORD_TRIM);
-		if (rc < 0)
+	while (!list_empty(&j->trimmed))
+		if (mark_now(j, container_of(j->trimmed.next, struct jstream, trim_link)) < 0)
 			break;
-		list_del(&js->trim_link);
-	}
+}
+
+int jstream_sync(struct journal *j, struct jstream *js, uint64_t *ret_lsn)
+{
+	int rc = j->failed ? -EIO : 0;
+
+	if (rc == 0 && !list_empty(&js->trim_link))
+		rc = mark_now(j, js);
+	if (rc == 0)
+		*ret_lsn = j->lsn;
+	return rc;
 }
 
 int jstream_trim(struct journal *j, struct jstream *js, uint64_t seq)
