@@ -340,18 +340,20 @@ static int run_bare(const char *dir, size_t flight, double seconds, bool ready)
 
 int main(int argc, char **argv)
 {
-	const char *what = argc > 2 ? argv[1] : "";
-	double a = argc > 3 ? strtod(argv[3], NULL) : 0, c = argc > 4 ? strtod(argv[4], NULL) : 0;
+	const char *what = argc > 2 ? argv[1] : "", *last = argc > 5 ? argv[5] : "";
+	double a = argc > 3 ? strtod(argv[3], NULL) : 0, b = argc > 4 ? strtod(argv[4], NULL) : 0;
 
-	if (a > 0 && c > 0 && a <= FLIGHT_MAX && !strcmp(what, "enqueue"))
-		return run_enqueue(argv[2], (uint64_t)a, c);
-	if (a > 0 && c > 0 && a <= FLIGHT_MAX && !strcmp(what, "dequeue"))
-		return run_dequeue(argv[2], (uint64_t)a, c);
-	if (a > 0 && c > 0 && a <= FLIGHT_MAX && !strcmp(what, "bare"))
-		return run_bare(argv[2], (size_t)a, c, argc > 5 && !strcmp(argv[5], "ready"));
-	if (a > 0 && c > 0 && argc > 5 && !strcmp(what, "fill"))
-		return run_fill(argv[2], (uint64_t)a, (size_t)c, !strcmp(argv[5], "kill"));
 	if (!strcmp(what, "open"))
 		return run_open(argv[2]);
-	return fail("see the head of bench_publish.c for its arguments");
+	if (a < 1 || b <= 0)
+		return fail("see the head of bench_publish.c for its arguments");
+	if (!strcmp(what, "fill"))
+		return run_fill(argv[2], (uint64_t)a, (size_t)b, !strcmp(last, "kill"));
+	if (a > FLIGHT_MAX)
+		return fail("at most 256 in flight");
+	if (!strcmp(what, "enqueue"))
+		return run_enqueue(argv[2], (uint64_t)a, b);
+	if (!strcmp(what, "dequeue"))
+		return run_dequeue(argv[2], (uint64_t)a, b);
+	return run_bare(argv[2], (size_t)a, b, !strcmp(last, "ready"));
 }
