@@ -5,20 +5,12 @@
  * A segment may be removed while a read of it is on its way in the thread pool: the reader holds
  * a reference and thereby the descriptor, and the kernel keeps the bytes.
  */
-#include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
 
 #include "journal/writer.h"
-
-const struct journal_sys journal_sys_real = {
-	.pwritev = pwritev,
-	.fallocate = fallocate,
-	.fdatasync = fdatasync,
-};
 
 struct file *file_create_take(int fd, uint64_t number, uint64_t generation)
 {

@@ -16,6 +16,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/rand.h"
 #include "journal/journal_internal.h"
 #include "journal/le.h"
 
@@ -83,7 +84,7 @@ static struct chunk *chunk_for(struct journal *j, struct segment *s, size_t size
 	c->segment = s;
 	c->file = s ? s->file : NULL;
 	c->offset = s ? s->end : 0;
-	c->len = 0;
+	c->len = c->done = 0;
 	list_add_tail(chunks, &c->link);
 	return c;
 }
@@ -331,7 +332,10 @@ void journal_writer_options(struct journal *j, struct writer_options *ret)
 					.dir = j->dir,
 					.log = j->log,
 					.sys = j->sys,
+					.random = j->random,
+					.random_arg = j->random_arg,
 					.nosync = j->options.nosync,
+					.stepped = j->stepped,
 					.lsn = j->lsn,
 					.clock_ahead_ms = age_ahead(&j->age),
 					.notify = on_progress,
@@ -341,14 +345,15 @@ void journal_writer_options(struct journal *j, struct writer_options *ret)
 static int lock_dir(struct journal *j, struct err *e)
 {
 	char pid[32] = "";
+	struct iovec iov = { pid, 0 };
 	ssize_t n;
 
-	j->lockfd = openat(j->dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+	j->lockfd = j->sys->openat(j->dirfd, "lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600);
 	if (j->lockfd < 0)
 		return err_set(e, -errno, "journal %s: cannot make the file lock: %s", j->dir,
 			       strerror(errno));
 	if (flock(j->lockfd, LOCK_EX | LOCK_NB) < 0) {
-		n = pread(j->lockfd, pid, sizeof(pid) - 1, 0);
+		n = j->sys->pread(j->lockfd, pid, sizeof(pid) - 1, 0);
 		pid[n > 0 ? strcspn(pid, "\n") : 0] = 0;
 		return err_set(e, -EBUSY,
 			       "journal %s: in use by another daemon (process %s): stop it, or "
@@ -356,7 +361,8 @@ static int lock_dir(struct journal *j, struct err *e)
 			       j->dir, *pid ? pid : "unknown");
 	}
 	n = snprintf(pid, sizeof(pid), "%ld\n", (long)getpid());
-	if (ftruncate(j->lockfd, 0) < 0 || pwrite(j->lockfd, pid, (size_t)n, 0) != n)
+	iov.iov_len = (size_t)n;
+	if (j->sys->ftruncate(j->lockfd, 0) < 0 || j->sys->pwritev(j->lockfd, &iov, 1, 0) != n)
 		return err_set(e, -EIO, "journal %s: cannot write the file lock: %s", j->dir,
 			       strerror(errno));
 	return 0;
@@ -376,6 +382,14 @@ static int open_dir(struct journal *j, struct err *e)
 			       "daemon's user",
 			       j->dir, strerror(errno));
 	return lock_dir(j, e);
+}
+
+static uint64_t real_random(void *arg)
+{
+	uint64_t value;
+
+	rand_bytes(&value, sizeof(value));
+	return value;
 }
 
 static void set_defaults(struct journal_options *o)
@@ -413,6 +427,9 @@ static struct journal *create(const struct journal_inject *in)
 				     .arg = in->clock_arg,
 				     .log = in->log,
 				     .dir = j->dir };
+	j->random = in->random ? in->random : real_random;
+	j->random_arg = in->random_arg;
+	j->stepped = in->stepped;
 	j->next_stream = j->next_number = 1;
 	map_init(&j->streams);
 	states_init(&j->states);
@@ -498,6 +515,16 @@ int journal_open(struct loop *loop, const struct journal_options *options, const
 	};
 
 	return journal_open_injected(&in, ret, e);
+}
+
+bool journal_step_write(struct journal *j)
+{
+	return writer_step_write(j->writer);
+}
+
+bool journal_step_sync(struct journal *j)
+{
+	return writer_step_sync(j->writer);
 }
 
 struct journal *journal_close(struct journal *j)

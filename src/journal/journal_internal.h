@@ -75,6 +75,9 @@ struct journal {
 	int dirfd, lockfd;
 	const struct journal_sys *sys;
 	struct age_clock age;
+	uint64_t (*random)(void *arg);
+	void *random_arg;
+	bool stepped;
 	uint64_t lsn;       /* the last given out */
 	struct map streams; /* struct jstream.name_node */
 	uint64_t next_stream;
@@ -96,7 +99,11 @@ struct journal {
 	struct journal_stats stats; /* counters; what is "now" is filled in when asked */
 };
 
-/* Opens with a clock and system calls of a test's own (NULL: the real ones). */
+/*
+ * Opens with a clock, random numbers (of generations) and system calls of a test's own; NULL: the
+ * real ones. A stepped journal has no threads: nothing is written or synced but by journal_step_*,
+ * and by journal_close, which does what is left.
+ */
 struct journal_inject {
 	struct loop *loop;
 	const struct journal_options *options;
@@ -106,8 +113,18 @@ struct journal_inject {
 	uint64_t (*wall_ms)(void *arg);   /* struct age_clock */
 	uint64_t (*steady_ms)(void *arg); /* struct age_clock */
 	void *clock_arg;
+	uint64_t (*random)(void *arg);
+	void *random_arg;
+	bool stepped;
 };
 int journal_open_injected(const struct journal_inject *inject, struct journal **ret, struct err *e);
+/*
+ * One round of the writer thread's work, or of the sync thread's: false when there was nothing to
+ * do, or the disk is full. They see what the flush task submitted (loop_turn runs it), and what
+ * they did is heard of in a later turn, by a post.
+ */
+bool journal_step_write(struct journal *j);
+bool journal_step_sync(struct journal *j);
 
 /* journal.c: puts a record (body.n is the sum of the parts) behind the others; gives it its lsn. */
 int journal_put_record(struct journal *j, struct segment *s, struct record *r,

@@ -26,6 +26,7 @@ struct read {
 	struct list link;        /* journal.reads */
 	struct journal *journal; /* NULL: closed */
 	struct jstream *js;
+	const struct journal_sys *sys;
 	uint64_t seq;
 	size_t max_bytes;
 	void (*fn)(void *arg, int rc, const struct journal_record *records, size_t n);
@@ -59,8 +60,8 @@ static size_t read_run(struct read *rd, size_t from)
 	       first[n].offset == first->offset + total)
 		total += first[n++].size;
 	for (size_t did = 0; did < total;) {
-		ssize_t got = pread(first->file->fd, rd->buffer + first->at + did, total - did,
-				    (off_t)(first->offset + did));
+		ssize_t got = rd->sys->pread(first->file->fd, rd->buffer + first->at + did,
+					     total - did, (off_t)(first->offset + did));
 
 		if (got < 0 && errno == EINTR)
 			continue;
@@ -183,6 +184,7 @@ int journal_read(struct journal *j, struct jstream *js, uint64_t seq, size_t max
 		return -ENOMEM;
 	*rd = (struct read){ .journal = j,
 			     .js = js,
+			     .sys = j->sys,
 			     .seq = seq,
 			     .max_bytes = max_bytes,
 			     .fn = fn,

@@ -213,10 +213,10 @@ static void on_state_damage(void *arg, size_t offset, size_t n)
 	report(arg, 0, offset, n, "not a record");
 }
 
-static int read_at(int fd, char *p, size_t n, size_t offset)
+static int read_at(const struct journal_sys *sys, int fd, char *p, size_t n, size_t offset)
 {
 	while (n) {
-		ssize_t got = pread(fd, p, n, (off_t)offset);
+		ssize_t got = sys->pread(fd, p, n, (off_t)offset);
 
 		if (got < 0 && errno != EINTR)
 			return -errno;
@@ -250,7 +250,7 @@ static int read_extents(struct recovery *rv, int fd)
 		end = lseek(fd, at, SEEK_HOLE);
 		if (end <= at || end > size)
 			end = size;
-		rc = read_at(fd, rv->bytes + at, (size_t)(end - at), (size_t)at);
+		rc = read_at(rv->j->sys, fd, rv->bytes + at, (size_t)(end - at), (size_t)at);
 		if (rc < 0)
 			return rc;
 	}
@@ -275,7 +275,7 @@ static int load(struct recovery *rv, uint64_t number)
 
 	file_name(name, number);
 	unload(rv);
-	fd = openat(rv->j->dirfd, name, O_RDWR | O_CLOEXEC);
+	fd = rv->j->sys->openat(rv->j->dirfd, name, O_RDWR | O_CLOEXEC, 0);
 	if (fd < 0)
 		return -errno;
 	if (fstat(fd, &st) < 0)
@@ -327,7 +327,7 @@ static int unlink_segment(struct recovery *rv, uint64_t number)
 	char name[FILE_NAME_SIZE];
 
 	file_name(name, number);
-	return unlinkat(rv->j->dirfd, name, 0) < 0 ? -errno : 0;
+	return rv->j->sys->unlinkat(rv->j->dirfd, name, 0) < 0 ? -errno : 0;
 }
 
 static int scan_segment(struct recovery *rv, struct found *f)
@@ -370,7 +370,7 @@ static int cut_tail(struct recovery *rv, struct segment *s, size_t tail)
 		log_warn(j->log, "journal torn",
 			 "dir=%s segment=%" PRIu64 " offset=%zu bytes=%zu then=%s", j->dir,
 			 s->number, s->end, tail, "cut: it was never acknowledged");
-		if (ftruncate(fd, (off_t)s->end) < 0)
+		if (j->sys->ftruncate(fd, (off_t)s->end) < 0)
 			return -errno;
 	}
 	if (s->size <= s->end)
@@ -415,7 +415,7 @@ static int settle_tails(struct recovery *rv, struct found *found, size_t n)
 			rc = remove_empty(rv, f);
 		}
 		/* What is found counts as durable from now on. */
-		if (rc == 0 && f->s && !j->options.nosync && fsync(f->s->file->fd) < 0)
+		if (rc == 0 && f->s && !j->options.nosync && j->sys->fsync(f->s->file->fd) < 0)
 			rc = -errno;
 	}
 	return rc;

@@ -15,7 +15,6 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "base/rand.h"
 #include "journal/journal_internal.h"
 
 static int slot_find(struct journal *j, uint32_t *ret)
@@ -91,7 +90,7 @@ int segment_room(struct journal *j, size_t need, size_t fresh, bool data)
 		h.size = FILE_HEADER + fresh;
 	if (data && j->disk_bytes + h.size > j->options.quota_bytes)
 		return -ENOSPC;
-	rand_bytes(&h.generation, sizeof(h.generation));
+	h.generation = j->random(j->random_arg);
 	h.lsn = j->lsn + 1;
 	rc = segment_create_take(j, -1, &h, &s);
 	if (rc < 0)

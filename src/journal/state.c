@@ -14,7 +14,6 @@
 #include <stdlib.h>
 #include <unistd.h>
 
-#include "base/rand.h"
 #include "journal/le.h"
 
 static const char temporary[] = "state.log.tmp";
@@ -137,13 +136,13 @@ static int write_temporary(int fd, struct str image, const struct writer_options
 
 	/* Room to grow, so that a sync needs no change of size; without it things just go slower. */
 	(void)o->sys->fallocate(fd, 0, (off_t)image.n, STATE_GROW);
-	if (rc == 0 && !o->nosync && fsync(fd) < 0)
+	if (rc == 0 && !o->nosync && o->sys->fsync(fd) < 0)
 		rc = -errno;
-	if (rc == 0 && renameat(o->dirfd, temporary, o->dirfd, "state.log") < 0)
+	if (rc == 0 && o->sys->renameat(o->dirfd, temporary, o->dirfd, "state.log") < 0)
 		rc = -errno;
 	if (rc < 0)
-		(void)unlinkat(o->dirfd, temporary, 0);
-	else if (!o->nosync && fsync(o->dirfd) < 0)
+		(void)o->sys->unlinkat(o->dirfd, temporary, 0);
+	else if (!o->nosync && o->sys->fsync(o->dirfd) < 0)
 		rc = -ESTALE;
 	return rc;
 }
@@ -165,13 +164,13 @@ int states_snapshot(const struct states *s, const struct writer_options *o, uint
 		(void)file_unref(f);
 		return -ENOMEM;
 	}
-	rand_bytes(&h.generation, sizeof(h.generation));
+	h.generation = o->random(o->random_arg);
 	file_header_write(at, &h);
 	at += FILE_HEADER;
 	map_for_each (it, &s->map)
 		at = snapshot_record(at, it, h.generation, lsn);
 	f->generation = h.generation;
-	f->fd = openat(o->dirfd, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+	f->fd = o->sys->openat(o->dirfd, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	rc = f->fd < 0 ? -errno : write_temporary(f->fd, str_make(image, n), o);
 	free(image);
 	if (rc < 0) {
@@ -217,7 +216,7 @@ int states_rewrite(struct file *from, size_t end, const struct writer_options *o
 		return -ENOMEM;
 	states_init(&rw.states);
 	for (size_t at = 0; at < end && rw.rc == 0;) {
-		ssize_t n = pread(from->fd, bytes + at, end - at, (off_t)at);
+		ssize_t n = o->sys->pread(from->fd, bytes + at, end - at, (off_t)at);
 
 		if (n > 0)
 			at += (size_t)n;

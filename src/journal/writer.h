@@ -7,26 +7,16 @@
 #define VOXBUS_JOURNAL_WRITER_H
 
 #include <stdatomic.h>
-#include <sys/types.h>
-#include <sys/uio.h>
 
 #include "base/err.h"
 #include "base/log.h"
+#include "journal/sys.h"
 #include "loop/loop.h"
 
 enum { FILE_NAME_SIZE = 32 };
 
 struct segment;
 struct writer;
-
-/* System calls that tests let fail. */
-struct journal_sys {
-	ssize_t (*pwritev)(int fd, const struct iovec *iov, int n, off_t at);
-	int (*fallocate)(int fd, int mode, off_t at, off_t n);
-	int (*fdatasync)(int fd);
-};
-
-extern const struct journal_sys journal_sys_real;
 
 /* An open file, shared with readers: unlinked or not, it stays readable until the last unref. */
 struct file {
@@ -50,6 +40,7 @@ struct chunk {
 	struct segment *segment; /* NULL: for the states, whose place the writer knows */
 	struct file *file;       /* the segment's, which outlives the chunk */
 	size_t offset, len, cap;
+	size_t done; /* so many bytes are in the file */
 	char data[];
 };
 
@@ -59,7 +50,10 @@ struct writer_options {
 	const char *dir;
 	const struct log *log;
 	const struct journal_sys *sys;
+	uint64_t (*random)(void *arg); /* generations; called by the write step */
+	void *random_arg;
 	bool nosync;
+	bool stepped;        /* no threads: writer_step_write and writer_step_sync are called */
 	struct file *states; /* a reference of its own is taken */
 	size_t states_end;
 	uint64_t lsn;           /* all up to here is durable */
@@ -86,6 +80,13 @@ void writer_remove(struct writer *w, struct file *f);
 /* How things stand; moves written chunks and removed files (file.remove, with the reference). */
 void writer_take(struct writer *w, struct writer_report *ret, struct list *done,
 		 struct list *removed);
+/*
+ * One round of what the threads do, true = something was done: writing all that was submitted
+ * (false also when the disk is full: what is left waits for the next call), or syncing all that
+ * is written and unlinking what is to be removed. Both only post to the loop.
+ */
+bool writer_step_write(struct writer *w);
+bool writer_step_sync(struct writer *w);
 /* Writes and syncs what was submitted, ends the threads; afterwards only take and destroy. */
 void writer_stop(struct writer *w);
 struct writer *writer_destroy(struct writer *w);

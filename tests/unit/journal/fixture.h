@@ -26,7 +26,10 @@ struct fx {
 	struct loop *loop;
 	struct journal *j;
 	struct journal_options o;
-	const struct journal_sys *sys;
+	struct journal_sys sys;
+	bool stepped;
+	uint64_t (*random)(void *arg); /* NULL: the kernel's */
+	uint64_t drawn;
 	uint64_t wall_ms, written, durable, progress;
 	uint64_t wall_set_ms; /* how far somebody has set the wall clock away from true time */
 	int failed;
@@ -74,7 +77,10 @@ static inline int fx_try_open(struct fx *fx, struct journal **ret, struct err *e
 	struct journal_inject in = { .loop = fx->loop,
 				     .options = &fx->o,
 				     .events = &events,
-				     .sys = fx->sys,
+				     .sys = &fx->sys,
+				     .random = fx->random,
+				     .random_arg = &fx->drawn,
+				     .stepped = fx->stepped,
 				     .wall_ms = fx_wall,
 				     .steady_ms = fx_steady,
 				     .clock_arg = fx };
@@ -106,7 +112,9 @@ static inline void fx_reopen(struct fx *fx)
 
 static inline void fx_init(struct fx *fx)
 {
-	*fx = (struct fx){ .wall_ms = 1000000000, .o = { .segment_bytes = 65536, .nosync = true } };
+	*fx = (struct fx){ .wall_ms = 1000000000,
+			   .sys = journal_sys_real,
+			   .o = { .segment_bytes = 65536, .nosync = true } };
 	/* In memory where possible: thousands of reopenings wait for no disk. */
 	(void)snprintf(fx->dir, sizeof(fx->dir), "%s/voxbus-journal-XXXXXX",
 		       access("/dev/shm", W_OK) == 0 ? "/dev/shm" : "/tmp");

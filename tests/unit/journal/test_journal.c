@@ -107,8 +107,6 @@ static int slow_sync(int fd)
 	return fdatasync(fd);
 }
 
-static const struct journal_sys slow_sys = { pwritev, fallocate, slow_sync };
-
 static void written_comes_while_a_sync_is_running(void **state)
 {
 	struct fx *fx = *state;
@@ -116,7 +114,7 @@ static void written_comes_while_a_sync_is_running(void **state)
 	uint64_t one, two;
 
 	fx->o.nosync = false;
-	fx->sys = &slow_sys;
+	fx->sys.fdatasync = slow_sync;
 	fx_reopen(fx);
 	js = fx_stream(fx, "s");
 	atomic_store(&held, 0);
@@ -373,7 +371,11 @@ static int full_fallocate(int fd, int mode, off_t at, off_t n)
 	return fallocate(fd, mode, at, n);
 }
 
-static const struct journal_sys bad_sys = { pwritev, full_fallocate, bad_sync };
+static void use_bad_sys(struct fx *fx)
+{
+	fx->sys.fallocate = full_fallocate;
+	fx->sys.fdatasync = bad_sync;
+}
 
 static void failed_sync_is_final(void **state)
 {
@@ -383,7 +385,7 @@ static void failed_sync_is_final(void **state)
 	uint64_t lsn;
 
 	fx->o.nosync = false;
-	fx->sys = &bad_sys;
+	use_bad_sys(fx);
 	fx_reopen(fx);
 	js = fx_stream(fx, "s");
 	fx_settle(fx, fx_append(fx, js, "good"));
@@ -401,7 +403,7 @@ static void failed_sync_is_final(void **state)
 	assert_true(fx->durable < fx->written || fx->durable < lsn);
 	assert_true(fx_stats(fx).failed);
 	fx->failed = 0;
-	fx->sys = NULL;
+	fx->sys = journal_sys_real;
 }
 
 static void full_disk_refuses_and_goes_on_by_itself(void **state)
@@ -412,7 +414,7 @@ static void full_disk_refuses_and_goes_on_by_itself(void **state)
 	uint64_t lsn = 0;
 	int rc = 0;
 
-	fx->sys = &bad_sys;
+	use_bad_sys(fx);
 	fx_reopen(fx);
 	js = fx_stream(fx, "s");
 	fx_settle(fx, fx_append(fx, js, "before"));
@@ -428,7 +430,7 @@ static void full_disk_refuses_and_goes_on_by_itself(void **state)
 	fx_settle(fx, lsn);
 	fx_settle(fx, fx_append(fx, js, "after"));
 	lsn = jstream_next(js);
-	fx->sys = NULL;
+	fx->sys = journal_sys_real;
 	fx_reopen(fx);
 	assert_int_equal(jstream_next(fx_stream(fx, "s")), lsn);
 	assert_int_equal(fx_stats(fx).records, lsn - 1);

@@ -1,0 +1,85 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * One round of syncing: each file that was written since the last, once; then what is to be
+ * removed is unlinked. While it runs the writer goes on, and all that it wrote meanwhile is covered
+ * by the next round: that is the group commit.
+ */
+#include <errno.h>
+#include <string.h>
+
+#include "journal/writer_internal.h"
+
+static int sync_files(struct writer *w, struct list *files, bool dir)
+{
+	int rc = dir && !w->o.nosync && w->o.sys->fsync(w->o.dirfd) < 0 ? -errno : 0;
+
+	if (rc < 0)
+		writer_fail(w, rc, "the sync of the directory", 0);
+	while (!list_empty(files)) {
+		struct file *f = container_of(files->next, struct file, dirty);
+
+		/* Off the list first: what is written from now on makes it dirty again. */
+		pthread_mutex_lock(&w->mutex);
+		list_del(&f->dirty);
+		pthread_mutex_unlock(&w->mutex);
+		if (rc == 0 && !w->o.nosync && w->o.sys->fdatasync(f->fd) < 0) {
+			rc = -errno;
+			writer_fail(w, rc, "a sync", f->number);
+		}
+		(void)file_unref(f);
+	}
+	return rc;
+}
+
+static void unlink_files(struct writer *w, struct list *files)
+{
+	char name[FILE_NAME_SIZE];
+
+	if (list_empty(files))
+		return;
+	list_for_each (it, files) {
+		file_name(name, container_of(it, struct file, remove)->number);
+		if (w->o.sys->unlinkat(w->o.dirfd, name, 0) < 0)
+			log_warn(w->o.log, "segment not removed", "dir=%s file=%s error=%s",
+				 w->o.dir, name, strerror(errno));
+	}
+	if (!w->o.nosync)
+		(void)w->o.sys->fsync(w->o.dirfd);
+}
+
+bool writer_step_sync(struct writer *w)
+{
+	struct list files, removals;
+	uint64_t target;
+	bool dir;
+	int rc;
+
+	list_init(&files);
+	list_init(&removals);
+	pthread_mutex_lock(&w->mutex);
+	if (writer_sync_idle(w)) {
+		pthread_mutex_unlock(&w->mutex);
+		return false;
+	}
+	list_splice_tail(&removals, &w->removals);
+	target = w->report.written;
+	dir = w->dir_dirty;
+	rc = w->report.failed;
+	w->dir_dirty = false;
+	if (rc == 0)
+		list_splice_tail(&files, &w->dirty);
+	pthread_mutex_unlock(&w->mutex);
+	if (rc == 0)
+		rc = sync_files(w, &files, dir);
+	if (rc == 0)
+		unlink_files(w, &removals);
+	pthread_mutex_lock(&w->mutex);
+	if (rc == 0 && target != w->report.durable) {
+		w->report.durable = target;
+		w->report.syncs++;
+	}
+	list_splice_tail(&w->removed, &removals);
+	writer_post(w);
+	pthread_mutex_unlock(&w->mutex);
+	return true;
+}

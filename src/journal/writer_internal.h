@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * The writer's inside, shared by its threads (writer.c) and by what they do in one round
+ * (write_step.c, sync_step.c).
+ */
+#ifndef VOXBUS_JOURNAL_WRITER_INTERNAL_H
+#define VOXBUS_JOURNAL_WRITER_INTERNAL_H
+
+#include <pthread.h>
+
+#include "journal/writer.h"
+
+struct mail;
+
+struct writer {
+	struct writer_options o;
+	struct mail *mail;
+	pthread_t writing, syncing;
+	bool started_writing, started_syncing;
+	pthread_mutex_t mutex;
+	pthread_cond_t submitted, wrote;
+
+	/* under the mutex */
+	struct list chunks, state_chunks, done; /* struct chunk.link */
+	struct list dirty;                      /* struct file.dirty */
+	struct list removals, removed;          /* struct file.remove */
+	uint64_t queued_lsn;
+	size_t states_live;
+	bool stop_writing, stop_syncing, posted, dir_dirty;
+	struct writer_report report;
+
+	/* the write step's own */
+	struct list batch, state_batch, written; /* struct chunk.link: taken; in the file */
+	struct file *states;
+	size_t states_end, states_room, states_rewrite_at;
+};
+
+/* writer.c. Tells the loop; the mutex is held, and let go for a moment when memory is short. */
+void writer_post(struct writer *w);
+/* Nothing is written any more; what, e.g. "a write", of file `number` went wrong with rc. */
+void writer_fail(struct writer *w, int rc, const char *what, uint64_t number);
+/* Is there nothing to sync or to remove? The mutex is held. */
+bool writer_sync_idle(const struct writer *w);
+
+/* write_step.c: 1 = all that was submitted is written, 0 = nothing was there, -ENOSPC = disk full. */
+int write_step(struct writer *w);
+/* Gives up what can't be written: the journal is being closed. */
+void write_step_abandon(struct writer *w);
+
+#endif
