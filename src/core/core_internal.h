@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Streams and cursors, as stream.c and cursor.c see each other. */
+/* Streams and cursors, as stream.c, stream_append.c and cursor.c see each other. */
 #ifndef VOXBUS_CORE_CORE_INTERNAL_H
 #define VOXBUS_CORE_CORE_INTERNAL_H
 
+#include "base/buf.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "core/cursor.h"
@@ -55,6 +56,23 @@ void syncs_start(struct syncs *syncs, struct journal *journal);
 void syncs_finish(struct syncs *syncs, uint64_t durable, int rc);
 struct syncs *streams_syncs(struct streams *set);
 
+struct streams {
+	struct loop *loop;
+	const struct log *log;
+	struct journal *journal;
+	struct stream_limits limits;
+	struct map by_name; /* struct stream.node */
+	struct list dirty;  /* struct stream.dirty */
+	struct list loads;  /* struct cursor_load.link */
+	struct task task;
+	struct waitings writing, syncing, finished;
+	struct syncs syncs;
+	struct buf head;
+	uint64_t last_lsn;
+	struct stream_stats stats;
+	bool failed, stalled;
+};
+
 struct stream {
 	struct map_node node; /* streams.by_name */
 	struct streams *set;
@@ -71,6 +89,9 @@ struct stream {
 	char name[];
 };
 
+size_t msg_bytes(const struct msg *msg);
+/* Readers may see what is below `visible`. */
+void stream_show(struct stream *stream, uint64_t visible);
 /* Something may be there for readers of this stream: they hear of it in a later turn. */
 void stream_mark(struct stream *stream, bool wake);
 /* Below this number the cursor needs nothing any more. */

@@ -1,14 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Streams: appending, becoming visible, trimming, forgetting.
+ * Streams: becoming visible, trimming, forgetting.
  *
- * An append goes to the ring in memory and to the journal. Two queues wait for the journal's
- * watermarks: `writing` makes messages visible to readers, `syncing` calls back those who
- * acknowledge somebody. Streams where something changed are on the list `dirty`; one task a turn
- * trims them and wakes their readers, so that a burst costs one round.
- * A stream whose append the journal refused (and nobody is told about) is `detached`: its record
- * would have a hole, so it lives in memory until all of it has been read. While the disk is full
- * what waits is shown at once, and stays in memory until it is written: calls must go on.
+ * stream_append.c puts a message into the ring in memory and into the journal. Two queues wait for
+ * the journal's watermarks: `writing` makes messages visible to readers, `syncing` calls back those
+ * who acknowledge somebody. Streams where something changed are on the list `dirty`; one task a
+ * turn trims them and wakes their readers, so that a burst costs one round.
+ * While the disk is full what waits is shown at once, and stays in memory until it is written:
+ * calls must go on.
  */
 #include "core/stream.h"
 
@@ -26,23 +25,6 @@ enum {
 	SPARE = 16, /* messages that a stream without a record keeps when memory is short */
 	HEAD_MAX = 1 << 20,
 	SEVEN_DAYS_MS = 604800000
-};
-
-struct streams {
-	struct loop *loop;
-	const struct log *log;
-	struct journal *journal;
-	struct stream_limits limits;
-	struct map by_name; /* struct stream.node */
-	struct list dirty;  /* struct stream.dirty */
-	struct list loads;  /* struct cursor_load.link */
-	struct task task;
-	struct waitings writing, syncing, finished;
-	struct syncs syncs;
-	struct buf head;
-	uint64_t last_lsn;
-	struct stream_stats stats;
-	bool failed, stalled;
 };
 
 struct loop *streams_loop(const struct streams *set)
@@ -66,7 +48,7 @@ void streams_add_load(struct streams *set, struct cursor_load *load)
 	set->stats.disk_reads++;
 }
 
-static size_t msg_bytes(const struct msg *msg)
+size_t msg_bytes(const struct msg *msg)
 {
 	return sizeof(*msg) + blob_str(msg->payload).n;
 }
@@ -221,7 +203,7 @@ uint64_t stream_discard(struct stream *s)
 	return n;
 }
 
-static void stream_show(struct stream *s, uint64_t visible)
+void stream_show(struct stream *s, uint64_t visible)
 {
 	s->visible = visible;
 	if (s->discard)
@@ -456,140 +438,6 @@ uint64_t stream_oldest_ns(const struct stream *s)
 uint64_t stream_in_memory(const struct stream *s)
 {
 	return s->ring.n && s->ring.first < s->visible ? s->ring.first : s->visible;
-}
-
-static int journal_msg(struct stream *s, const struct msg *msg, uint64_t *ret_lsn)
-{
-	struct streams *set = s->set;
-	struct str parts[2];
-	int rc;
-
-	if (!s->js)
-		return -ENOSPC; /* the journal takes no more streams */
-	buf_clear(&set->head);
-	rc = msg_encode(msg, &set->head);
-	if (rc < 0)
-		return rc;
-	parts[0] = buf_str(&set->head);
-	parts[1] = blob_str(msg->payload);
-	return journal_append(set->journal, s->js, msg->seq, parts, 2, ret_lsn);
-}
-
-static void stream_detach(struct stream *s, int rc)
-{
-	struct streams *set = s->set;
-
-	s->detached = true;
-	if (set->stats.unrecorded == 0 && !set->failed)
-		log_error(set->log, "journal refused", "stream=%s reason=%s then=%s", s->name,
-			  strerror(-rc), "this stream is kept in memory until it has been read");
-}
-
-/* All that the journal does not have was read: the record can go on behind a gap. */
-static void stream_reattach(struct stream *s)
-{
-	if (s->first == s->next && s->js && jstream_skip(s->js, s->next) == 0)
-		s->detached = false;
-}
-
-static void wait_done(struct streams *set, uint64_t lsn, stream_done_fn done, void *arg)
-{
-	struct waiting w = { .lsn = lsn, .done = done, .arg = arg };
-
-	if (!lsn)
-		task_defer(&set->task);
-	waitings_push(lsn ? &set->syncing : &set->finished, &w);
-}
-
-/* lsn: it becomes visible when that is written, behind the journal's own appends; 0: at once. */
-static void stream_took(struct stream *s, const struct msg *msg, uint64_t lsn)
-{
-	struct waiting w = { .lsn = lsn, .stream = s };
-
-	s->next++;
-	s->set->stats.appended++;
-	s->set->stats.messages_in_memory++;
-	s->set->stats.bytes_in_memory += msg_bytes(msg);
-	if (!lsn) {
-		stream_show(s, s->next);
-		return;
-	}
-	(void)stream_ref(s);
-	waitings_push(&s->set->writing, &w);
-}
-
-static bool is_lasting(int rc)
-{
-	return rc == -ENOSPC || rc == -EIO;
-}
-
-/* In the journal, if it is to be there: 0 and *ret_lsn (0: in memory alone), or a refusal. */
-static int stream_record(struct stream *s, const struct msg *msg, bool receipt, bool anyway,
-			 uint64_t *ret_lsn)
-{
-	struct streams *set = s->set;
-	int rc;
-
-	if (!s->record || !set->journal)
-		return 0;
-	rc = s->detached ? -EIO : journal_msg(s, msg, ret_lsn);
-	if (rc == 0)
-		set->last_lsn = *ret_lsn;
-	else if (rc == -EMSGSIZE || (receipt && !(anyway && is_lasting(rc))))
-		return rc;
-	else if (!s->detached)
-		stream_detach(s, rc);
-	if (rc < 0)
-		set->stats.unrecorded++;
-	return 0;
-}
-
-static int reserve(struct streams *set)
-{
-	int rc = waitings_reserve(&set->writing);
-
-	if (rc == 0)
-		rc = waitings_reserve(&set->syncing);
-	return rc < 0 ? rc : waitings_reserve(&set->finished);
-}
-
-static int append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg, bool anyway)
-{
-	struct streams *set = s->set;
-	uint64_t lsn = 0;
-	int rc;
-
-	assert(msg->seq == s->next);
-	rc = reserve(set);
-	if (rc == 0)
-		rc = ring_push(&s->ring, msg);
-	if (rc < 0)
-		return rc;
-	if (s->detached)
-		stream_reattach(s);
-	rc = stream_record(s, msg, done, anyway, &lsn);
-	if (rc < 0) {
-		s->ring.n--; /* the newest: back out */
-		(void)msg_unref(msg);
-		return rc;
-	}
-	/* In memory alone, but behind what is still being written. */
-	stream_took(s, msg, lsn || s->visible == s->next ? lsn : set->last_lsn);
-	if (anyway && !lsn && s->record && set->journal)
-		return 1;
-	if (done)
-		wait_done(set, lsn, done, arg);
-	return 0;
-}
-
-int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
-{
-	return append(s, msg, done, arg, false);
-}
-
-int stream_append_anyway(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
-{
-	return append(s, msg, done, arg, true);
 }
 
 void streams_stats(const struct streams *set, struct stream_stats *ret)
