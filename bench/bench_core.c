@@ -91,7 +91,9 @@ static struct hub *make_hub(struct bench *b, struct journal *journal, struct str
 	if (hub_create(&options, &hub) < 0 ||
 	    hub_add_port(hub, &memory_bus_ops, "memory", bus_conf, &bus, &e) < 0 ||
 	    hub_add_port(hub, &ari_engine_ops, "asterisk", ari, &engine, &e) < 0 ||
-	    hub_add_application(hub, STR("fx"), bus, journal != NULL) < 0 ||
+	    hub_add_application(
+		    hub, STR("fx"),
+		    &(struct application_options){ .bus = bus, .record = journal != NULL }) < 0 ||
 	    hub_start(hub, &e) < 0) {
 		(void)fprintf(stderr, "bench_core: %s\n", e.text);
 		exit(1);

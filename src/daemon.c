@@ -191,8 +191,37 @@ static int add_ports(struct daemon *d, const char *list, const struct conf_varia
 	return 0;
 }
 
-static int add_application(struct daemon *d, const char *name, const char *bus, bool record,
-			   struct err *e)
+static int application_to_hub(struct hub *hub, struct str name, struct port *bus,
+			      const struct application_conf *conf)
+{
+	const struct conf_strings *drop = conf ? &conf->events.drop : NULL;
+	const struct conf_durations *ttl = conf ? &conf->events.ttl : NULL;
+	struct application_options options = {
+		.bus = bus,
+		.record = !conf || conf->record,
+		.n_drop = drop ? drop->count : 0,
+		.n_ttl = ttl ? ttl->count : 0,
+	};
+	struct str *types = calloc(options.n_drop + 1, sizeof(*types));
+	struct event_ttl *ttls = calloc(options.n_ttl + 1, sizeof(*ttls));
+	int rc = -ENOMEM;
+
+	for (size_t i = 0; types && i < options.n_drop; i++)
+		types[i] = str_from(drop->items[i]);
+	for (size_t i = 0; ttls && i < options.n_ttl; i++)
+		ttls[i] = (struct event_ttl){ str_from(ttl->items[i].name), ttl->items[i].ms };
+	options.drop = types;
+	options.ttl = ttls;
+	if (types && ttls)
+		rc = hub_add_application(hub, name, &options);
+	free(types);
+	free(ttls);
+	return rc;
+}
+
+/* conf: NULL when the file does not list it. */
+static int add_application(struct daemon *d, const char *name, const char *bus,
+			   const struct application_conf *conf, struct err *e)
 {
 	struct port *port = bus ? hub_port(d->hub, str_from(bus), PORT_BUS) : NULL;
 	int rc;
@@ -202,7 +231,7 @@ static int add_application(struct daemon *d, const char *name, const char *bus, 
 			       "application \"%s\": it is not in applications and there is not "
 			       "exactly one bus: list it there with its bus",
 			       name);
-	rc = hub_add_application(d->hub, str_from(name), port, record);
+	rc = application_to_hub(d->hub, str_from(name), port, conf);
 	if (rc < 0 && rc != -EEXIST)
 		return err_set(e, rc, "application \"%s\": %s", name, strerror(-rc));
 	return 0;
@@ -215,7 +244,7 @@ static int add_applications(struct daemon *d, struct err *e)
 	int rc = 0;
 
 	for (size_t i = 0; rc == 0 && i < d->conf->applications.count; i++)
-		rc = add_application(d, apps[i].name, apps[i].bus, apps[i].record, e);
+		rc = add_application(d, apps[i].name, apps[i].bus, &apps[i], e);
 	for (size_t i = 0; rc == 0 && i < d->conf->engines.count; i++) {
 		const struct conf_variant_item *engine = &d->conf->engines.items[i];
 		const struct conf_strings *names =
@@ -227,7 +256,7 @@ static int add_applications(struct daemon *d, struct err *e)
 			if (hub_has_application(d->hub, str_from(name)))
 				continue;
 			rc = add_application(d, name, voxbus_conf_bus(d->conf, str_from(name)),
-					     true, e);
+					     NULL, e);
 		}
 	}
 	return rc;

@@ -16,6 +16,7 @@ static void table_fini(const struct conf_table *table, void *conf);
 static void key_fini(const struct conf_key *key, void *at)
 {
 	struct conf_strings *strings = at;
+	struct conf_durations *durations = at;
 	struct conf_items *items = at;
 	struct conf_variants *variants = at;
 
@@ -30,6 +31,11 @@ static void key_fini(const struct conf_key *key, void *at)
 		for (size_t i = 0; i < strings->count; i++)
 			free(strings->items[i]);
 		free(strings->items);
+		return;
+	case CONF_DURATIONS:
+		for (size_t i = 0; i < durations->count; i++)
+			free(durations->items[i].name);
+		free(durations->items);
 		return;
 	case CONF_TABLE:
 		table_fini(key->table, at);

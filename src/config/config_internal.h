@@ -39,6 +39,10 @@ int env_expand(struct str text, struct buf *out, struct err *e);
 int value_set(const struct conf_key *key, struct str text, void *at);
 /* Appends an item to a CONF_STRINGS: as value_set. max items are the caller's care. */
 int value_add(const struct conf_key *key, struct str text, struct conf_strings *list);
+/* Appends to a CONF_DURATIONS; the name is the caller's care. As value_set. */
+int value_add_duration(const struct conf_key *key, const char *name, struct str text,
+		       struct conf_durations *list);
+void duration_format(const struct conf_key *key, uint64_t ms, struct buf *out);
 /* Whether a string is long enough, short enough and valid. */
 bool value_fits(const struct conf_key *key, struct str text);
 /* What may stand there: completes "must be". */

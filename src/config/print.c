@@ -96,6 +96,22 @@ static void strings_print(struct printer *p, const struct conf_key *key,
 	}
 }
 
+static void durations_print(struct printer *p, const struct conf_key *key,
+			    const struct conf_durations *list)
+{
+	line_begin(p);
+	(void)fprintf(p->out, "%s:%s\n", key->name, list->count ? "" : " {}");
+	for (size_t i = 0; i < list->count; i++) {
+		auto_buf struct buf text;
+
+		buf_init(&text, PRINTED_MAX);
+		duration_format(key, list->items[i].ms, &text);
+		(void)fprintf(p->out, "%*s", p->indent + 2, "");
+		text_print(p->out, str_from(list->items[i].name));
+		(void)fprintf(p->out, ": %.*s\n", STR_ARG(buf_str(&text)));
+	}
+}
+
 static void item_print(struct printer *p, const char *type, const struct conf_table *table,
 		       const void *conf)
 {
@@ -151,6 +167,9 @@ static void table_print(struct printer *p, const struct conf_table *table, const
 		case CONF_STRINGS:
 			strings_print(p, k, at);
 			break;
+		case CONF_DURATIONS:
+			durations_print(p, k, at);
+			break;
 		default:
 			scalar_print(p, k, at);
 		}
@@ -178,6 +197,7 @@ static const char *type_name(enum conf_type type)
 		[CONF_SECRET] = "secret",
 		[CONF_ENUM] = "word",
 		[CONF_STRINGS] = "list of texts",
+		[CONF_DURATIONS] = "mapping of texts to durations",
 		[CONF_TABLE] = "mapping",
 		[CONF_TABLES] = "list of mappings",
 		[CONF_VARIANTS] = "list of mappings",

@@ -163,6 +163,16 @@ static bool key_known(const struct conf_table *table, const char *name, bool typ
 	return false;
 }
 
+static int fail_twice(struct reader *r, const struct conf_where *where,
+		      const struct conf_node *node, const struct conf_node *first)
+{
+	struct err text;
+
+	(void)snprintf(text.text, sizeof(text.text), "%s is given twice, first in line %zu",
+		       node->key, first->key_line);
+	return fail_at(where, node->key_line, r->e, -EINVAL, text.text);
+}
+
 static int names_check(struct reader *r, const struct conf_table *table,
 		       const struct conf_where *where, bool typed)
 {
@@ -173,14 +183,8 @@ static int names_check(struct reader *r, const struct conf_table *table,
 
 		if (!key_known(table, n->key, typed))
 			return fail_unknown(r, table, where, n);
-		if (first != n) {
-			struct err text;
-
-			(void)snprintf(text.text, sizeof(text.text),
-				       "%s is given twice, first in line %zu", n->key,
-				       first->key_line);
-			return fail_at(where, n->key_line, r->e, -EINVAL, text.text);
-		}
+		if (first != n)
+			return fail_twice(r, where, n, first);
 	}
 	return 0;
 }
@@ -255,6 +259,63 @@ static int strings_read(struct reader *r, const struct conf_where *where,
 			return fail_value(r, where, key, n, index);
 	}
 	return 0;
+}
+
+static int fail_name(struct reader *r, const struct conf_where *where, const struct conf_key *key,
+		     const struct conf_node *node)
+{
+	auto_buf struct buf is;
+	struct err text;
+
+	words_init(&is);
+	value_quote(str_from(node->key), &is);
+	(void)snprintf(text.text, sizeof(text.text), "%s has the key %.*s, must be %s", key->name,
+		       STR_ARG(buf_str(&is)), key->must);
+	return fail_at(where, node->key_line, r->e, -EINVAL, text.text);
+}
+
+static int duration_read(struct reader *r, const struct conf_where *where,
+			 const struct conf_key *key, const struct conf_node *map,
+			 const struct conf_node *node, struct conf_durations *list)
+{
+	const struct conf_node *first = node_find(map, node->key);
+	struct conf_where inner;
+	int rc = -EINVAL;
+
+	if (key->valid && !key->valid(str_from(node->key)))
+		return fail_name(r, where, key, node);
+	where_child(where, key->name, map, &inner);
+	if (first != node)
+		return fail_twice(r, &inner, node, first);
+	if (node->kind == NODE_SCALAR && !node->null)
+		rc = value_add_duration(key, node->key, str_from(node->text), list);
+	if (rc == -ENOMEM)
+		return fail_memory(r, where);
+	if (rc < 0) {
+		struct conf_key named = *key;
+
+		named.name = node->key;
+		return fail_value(r, &inner, &named, node, -1);
+	}
+	return 0;
+}
+
+static int durations_read(struct reader *r, const struct conf_where *where,
+			  const struct conf_key *key, const struct conf_node *node,
+			  struct conf_durations *list)
+{
+	int rc = 0;
+
+	if (node->kind != NODE_MAP)
+		return conf_fail(where, key->name, r->e,
+				 "%s is %s, must be a mapping like {a: 15s}", key->name,
+				 node->kind == NODE_LIST ? "a list" : "a text");
+	if (node_count(node) > CONF_ITEMS_MAX)
+		return conf_fail(where, key->name, r->e, "%s has %zu items, must have 0 to %d",
+				 key->name, node_count(node), CONF_ITEMS_MAX);
+	for (const struct conf_node *n = node->first; n && rc == 0; n = n->next)
+		rc = duration_read(r, where, key, node, n, list);
+	return rc;
 }
 
 /* An item of a list of tables must be a mapping. */
@@ -467,6 +528,8 @@ static int key_read(struct reader *r, const struct conf_where *where, const stru
 	case CONF_STRINGS:
 		return node->null ? absent_read(r, where, key, at)
 				  : strings_read(r, where, key, node, at);
+	case CONF_DURATIONS:
+		return node->null ? 0 : durations_read(r, where, key, node, at);
 	default:
 		rc = node->kind == NODE_SCALAR && !node->null
 			     ? value_set(key, str_from(node->text), at)

@@ -27,17 +27,18 @@
 
 /* What a key holds, and the C type at its offset. */
 enum conf_type {
-	CONF_BOOL,     /* bool: yes, no, on, off, true, false */
-	CONF_U64,      /* uint64_t */
-	CONF_SIZE,     /* uint64_t, bytes: "64MiB"; a bare number is in bytes */
-	CONF_DURATION, /* uint64_t, milliseconds: "15s"; a bare number is in seconds */
-	CONF_STRING,   /* char *, NUL-terminated; NULL when neither given nor defaulted */
-	CONF_SECRET,   /* struct secret */
-	CONF_ENUM,     /* int: the value of one of `words` */
-	CONF_STRINGS,  /* struct conf_strings */
-	CONF_TABLE,    /* the struct of `table`, in place; absent means all its defaults */
-	CONF_TABLES,   /* struct conf_items of structs of `table` */
-	CONF_VARIANTS, /* struct conf_variants */
+	CONF_BOOL,      /* bool: yes, no, on, off, true, false */
+	CONF_U64,       /* uint64_t */
+	CONF_SIZE,      /* uint64_t, bytes: "64MiB"; a bare number is in bytes */
+	CONF_DURATION,  /* uint64_t, milliseconds: "15s"; a bare number is in seconds */
+	CONF_STRING,    /* char *, NUL-terminated; NULL when neither given nor defaulted */
+	CONF_SECRET,    /* struct secret */
+	CONF_ENUM,      /* int: the value of one of `words` */
+	CONF_STRINGS,   /* struct conf_strings */
+	CONF_DURATIONS, /* struct conf_durations: a mapping of names of the user's to durations */
+	CONF_TABLE,     /* the struct of `table`, in place; absent means all its defaults */
+	CONF_TABLES,    /* struct conf_items of structs of `table` */
+	CONF_VARIANTS,  /* struct conf_variants */
 };
 
 /* CONF_STRINGS. items is NULL when count is 0. */
@@ -49,6 +50,15 @@ struct conf_strings {
 /* CONF_TABLES: an array of count structs; `const struct account_conf *a = accounts.items;` */
 struct conf_items {
 	void *items;
+	size_t count;
+};
+
+/* CONF_DURATIONS. items is NULL when count is 0. */
+struct conf_durations {
+	struct conf_duration {
+		char *name;
+		uint64_t ms;
+	} * items;
 	size_t count;
 };
 
@@ -91,13 +101,11 @@ struct conf_key {
 	size_t offset;
 	/* As one would write it in the file; NULL: 0, no, no text, no items. Lists: "a, b". */
 	const char *def;
-	/*
-	 * Bounds, both inclusive: the number, bytes, milliseconds; for strings and secrets the
-	 * length in bytes; for lists the number of items. max 0: no limit, or the two above.
-	 */
+	/* Bounds, both inclusive: the number, bytes, milliseconds; for strings and secrets the
+	 * length in bytes; for lists the number of items. max 0: no limit, or the two above. */
 	uint64_t min, max;
 	bool required; /* absent is an error; excludes def */
-	/* CONF_STRING, CONF_STRINGS (each item): beyond min and max, and how to say it in words. */
+	/* CONF_STRING, CONF_STRINGS (each item), CONF_DURATIONS (each name): beyond min and max. */
 	bool (*valid)(struct str value);
 	const char *must;               /* completes "must be ..." */
 	const struct conf_word *words;  /* CONF_ENUM */
@@ -119,10 +127,8 @@ struct conf_table {
 	const char *name;            /* for the manual */
 	size_t size;                 /* of the struct */
 	const struct conf_key *keys; /* ends in { 0 } */
-	/*
-	 * Rules over several keys; called once all values and defaults are in place. 0, or what
-	 * conf_fail returned. Optional.
-	 */
+	/* Rules over several keys; called once all values and defaults are in place. 0, or what
+	 * conf_fail returned. Optional. */
 	int (*check)(const void *conf, const struct conf_where *where, struct err *e);
 };
 

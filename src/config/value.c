@@ -83,6 +83,11 @@ static int size_read(struct str text, uint64_t *ret)
 	return -EINVAL;
 }
 
+static bool is_duration(const struct conf_key *key)
+{
+	return key->type == CONF_DURATION || key->type == CONF_DURATIONS;
+}
+
 static int number_read(const struct conf_key *key, struct str text, uint64_t *ret)
 {
 	uint64_t v = 0;
@@ -90,7 +95,7 @@ static int number_read(const struct conf_key *key, struct str text, uint64_t *re
 
 	if (key->type == CONF_SIZE)
 		rc = size_read(text, &v);
-	else if (key->type == CONF_DURATION)
+	else if (is_duration(key))
 		rc = str_duration_ms(text, &v);
 	else
 		rc = str_u64(text, &v);
@@ -188,7 +193,7 @@ static void units_format(const struct unit *units, size_t n, uint64_t v, bool mi
 static void number_format(const struct conf_key *key, uint64_t v, struct buf *out)
 {
 	if (key->type == CONF_U64 || !v)
-		(void)buf_addf(out, "%" PRIu64 "%s", v, key->type == CONF_DURATION ? "s" : "");
+		(void)buf_addf(out, "%" PRIu64 "%s", v, is_duration(key) ? "s" : "");
 	else if (key->type == CONF_SIZE)
 		units_format(sizes, sizeof(sizes) / sizeof(*sizes), v, false, out);
 	else if (v < 60000 && v % 1000)
@@ -197,11 +202,34 @@ static void number_format(const struct conf_key *key, uint64_t v, struct buf *ou
 		units_format(durations, sizeof(durations) / sizeof(*durations), v, true, out);
 }
 
+int value_add_duration(const struct conf_key *key, const char *name, struct str text,
+		       struct conf_durations *list)
+{
+	struct conf_duration *items, one = { 0 };
+	int rc = number_read(key, text, &one.ms);
+
+	if (rc < 0)
+		return rc;
+	items = realloc(list->items, (list->count + 1) * sizeof(*items));
+	if (items)
+		list->items = items;
+	one.name = items ? strdup(name) : NULL;
+	if (!one.name)
+		return -ENOMEM;
+	items[list->count++] = one;
+	return 0;
+}
+
+void duration_format(const struct conf_key *key, uint64_t ms, struct buf *out)
+{
+	number_format(key, ms, out);
+}
+
 static const char *number_example(enum conf_type type)
 {
-	return type == CONF_SIZE       ? "a size like 64MiB"
-	       : type == CONF_DURATION ? "a duration like 15s"
-				       : "a number";
+	return type == CONF_SIZE  ? "a size like 64MiB"
+	       : type == CONF_U64 ? "a number"
+				  : "a duration like 15s";
 }
 
 static void number_allowed(const struct conf_key *key, struct buf *out)
@@ -214,8 +242,7 @@ static void number_allowed(const struct conf_key *key, struct buf *out)
 			(void)buf_addf(out, " of at least ");
 			number_format(key, min, out);
 		}
-	} else if (key->type == CONF_DURATION && min % 1000 == 0 && max % 1000 == 0 &&
-		   max <= 600000) {
+	} else if (is_duration(key) && min % 1000 == 0 && max % 1000 == 0 && max <= 600000) {
 		(void)buf_addf(out, "%" PRIu64 " to %" PRIu64 " seconds", min / 1000, max / 1000);
 	} else {
 		number_format(key, min, out);
@@ -250,6 +277,7 @@ void value_allowed(const struct conf_key *key, struct buf *out)
 	case CONF_U64:
 	case CONF_SIZE:
 	case CONF_DURATION:
+	case CONF_DURATIONS:
 		number_allowed(key, out);
 		return;
 	case CONF_ENUM:

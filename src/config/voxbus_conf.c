@@ -88,20 +88,6 @@ static const struct conf_key account_keys[] = {
 	{ 0 },
 };
 
-static const struct conf_key application_keys[] = {
-	{ "name", CONF_STRING, offsetof(struct application_conf, name), .required = true,
-	  .valid = valid_name, .must = VALID_NAME_MUST,
-	  .doc = "As the engine calls it: Stasis(name) in the dialplan." },
-	{ "bus", CONF_STRING, offsetof(struct application_conf, bus), .valid = valid_name,
-	  .must = VALID_NAME_MUST,
-	  .doc = "The name of the bus where its workers listen; not given, the only one." },
-	{ "record", CONF_BOOL, offsetof(struct application_conf, record), .def = "yes",
-	  .doc = "Whether its events go to the journal, so that they survive a restart and a "
-		 "worker "
-		 "that is away; else they are kept in memory, and only the latest." },
-	{ 0 },
-};
-
 static const struct conf_key journal_keys[] = {
 	{ "segment", CONF_SIZE, offsetof(struct journal_conf, segment), .def = "64MiB",
 	  .min = 1 << 20, .max = 1 << 30, .doc = "The size of one file." },
@@ -166,8 +152,6 @@ static const struct conf_table admin_table = { "admin", sizeof(struct admin_conf
 					       admin_check };
 static const struct conf_table account_table = { "account", sizeof(struct account_conf),
 						 account_keys };
-static const struct conf_table application_table = { "application", sizeof(struct application_conf),
-						     application_keys };
 static const struct conf_table journal_table = { "journal", sizeof(struct journal_conf),
 						 journal_keys, journal_check };
 static const struct conf_table dialogs_table = { "dialogs", sizeof(struct dialogs_conf),
@@ -198,7 +182,7 @@ static const struct conf_key keys[] = {
 	{ "buses", CONF_VARIANTS, offsetof(struct voxbus_conf, buses), .unique = "name",
 	  .doc = "Where applications listen. Each item's type chooses its keys." },
 	{ "applications", CONF_TABLES, offsetof(struct voxbus_conf, applications), .max = 10000,
-	  .table = &application_table, .unique = "name",
+	  .table = &application_conf, .unique = "name",
 	  .doc = "Which bus serves which application. With a single bus an application need not be "
 		 "listed." },
 	{ "journal", CONF_TABLE, offsetof(struct voxbus_conf, journal), .table = &journal_table,

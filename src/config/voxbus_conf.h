@@ -8,6 +8,7 @@
 #ifndef VOXBUS_CONFIG_VOXBUS_CONF_H
 #define VOXBUS_CONFIG_VOXBUS_CONF_H
 
+#include "config/application_conf.h"
 #include "config/config.h"
 
 struct log_conf {
@@ -28,12 +29,6 @@ struct admin_conf {
 struct account_conf {
 	char *sid;
 	struct secret token;
-};
-
-struct application_conf {
-	char *name;
-	char *bus; /* never NULL: the name of a bus */
-	bool record;
 };
 
 struct journal_conf {

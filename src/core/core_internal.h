@@ -69,6 +69,7 @@ struct streams {
 	struct syncs syncs;
 	struct buf head;
 	uint64_t last_lsn;
+	uint64_t started_ms, started_wall_ns; /* the same moment by both clocks */
 	struct stream_stats stats;
 	bool failed, stalled;
 };
@@ -81,6 +82,7 @@ struct stream {
 	struct jstream *js;  /* NULL: in memory alone */
 	struct ring ring;
 	uint64_t first, visible, next;
+	uint64_t fresh_from; /* numbers below are of an earlier run */
 	unsigned refs;
 	bool record;   /* wanted in the journal */
 	bool detached; /* the journal refused once: the rest is in memory alone */
@@ -133,6 +135,10 @@ struct cursor_load {
 	uint64_t from;
 };
 
+/* A required reader passed a message because it had expired. */
+void streams_count_expired(struct streams *set);
+/* Of an earlier run: when it expires by this run's clock. */
+uint64_t streams_expiry(const struct streams *set, const struct msg *msg);
 /* Counted as a read of the disk. */
 void streams_add_load(struct streams *set, struct cursor_load *load);
 

@@ -6,7 +6,7 @@
  * the window; a slot holds its message until it is settled, so that giving back costs no read.
  * A message that is in the stream's ring is taken from there; an older one is read from the
  * journal, a batch at a time, into `loaded`. What is nowhere (dropped, expired, damaged) is
- * skipped: its slots count as settled.
+ * skipped: its slots count as settled. What has expired is settled when its turn comes, unread.
  */
 #include "core/cursor.h"
 
@@ -158,6 +158,8 @@ static int loaded_add(struct cursor *c, const struct journal_record *record)
 	rc = msg_decode(record->body, record->seq, &m);
 	if (rc < 0)
 		return rc == -ENOMEM ? rc : 0;
+	if (m->ttl_ms && m->seq < c->stream->fresh_from)
+		m->expires_ms = streams_expiry(c->stream->set, m);
 	rc = ring_push(&c->loaded, m);
 	(void)msg_unref(m);
 	return rc;
@@ -261,7 +263,8 @@ static struct cursor_slot *first_given_back(const struct cursor *c)
 	return NULL;
 }
 
-int cursor_take(struct cursor *c, struct msg **ret)
+/* Expired or not. */
+static int take(struct cursor *c, struct msg **ret)
 {
 	struct cursor_slot *back = first_given_back(c);
 	struct msg *m;
@@ -337,6 +340,24 @@ uint64_t cursor_floor(const struct cursor *c)
 bool cursor_has_settled(const struct cursor *c, uint64_t seq)
 {
 	return seq < c->floor || (seq < c->next && slot(c, seq)->state == SLOT_SETTLED);
+}
+
+int cursor_take(struct cursor *c, struct msg **ret)
+{
+	uint64_t now = loop_now(streams_loop(c->stream->set));
+	struct msg *m;
+
+	while (take(c, &m) > 0) {
+		if (!m->ttl_ms || now < m->expires_ms) {
+			*ret = m;
+			return 1;
+		}
+		cursor_settle(c, m->seq, true);
+		if (cursor_is_required(c))
+			streams_count_expired(c->stream->set);
+		(void)msg_unref(m);
+	}
+	return 0;
 }
 
 unsigned cursor_returns(const struct cursor *c, uint64_t seq)

@@ -31,7 +31,7 @@ int cursor_create(struct stream *stream, unsigned flags, size_t window, void (*o
 /* What is in flight counts as given back. NULL is fine. */
 struct cursor *cursor_destroy(struct cursor *cursor);
 /*
- * The next message with a reference: 1 and *ret, or 0 (nothing yet, the window is full, or the
+ * The next message that has not expired, with a reference: 1 and *ret, or 0 (nothing yet, the window is full, or the
  * disk is being read: on_ready follows in each case).
  */
 int cursor_take(struct cursor *cursor, struct msg **ret);

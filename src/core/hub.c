@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Life of the hub, its ports and its applications.
+ * Life of the hub and its ports.
  *
  * Start: dialogs come back from the journal, then buses start, then engines, so that nothing an
  * engine says finds nobody to tell. Stop: engines first, then buses; each ends in state CLOSED.
@@ -47,13 +47,6 @@ int hub_create(const struct hub_options *options, struct hub **ret)
 	timer_init(&hub->stop_timer, options->loop, on_stop_timeout, hub);
 	*ret = hub;
 	return 0;
-}
-
-static void application_destroy(struct application *a)
-{
-	(void)outlet_destroy(a->outlet);
-	(void)stream_unref(a->announces);
-	free(a);
 }
 
 static void port_destroy(struct port *port)
@@ -180,40 +173,6 @@ struct str port_stream_name(const struct port *port, char name[NAME_MAX_BYTES], 
 			 STR_ARG(rest));
 
 	return str_make(name, n < NAME_MAX_BYTES ? (size_t)n : NAME_MAX_BYTES - 1);
-}
-
-int hub_add_application(struct hub *hub, struct str name, struct port *bus, bool record)
-{
-	char text[NAME_MAX_BYTES];
-	struct application *a;
-	int rc = 0;
-
-	if (name.n >= TOPIC_MAX)
-		return -EMSGSIZE;
-	if (map_find(&hub->applications, name))
-		return -EEXIST;
-	a = calloc(1, sizeof(*a) + name.n + 1);
-	if (!a)
-		return -ENOMEM;
-	memcpy(a->name, name.p, name.n);
-	a->bus = bus;
-	a->record = record;
-	a->announces = stream_open(hub->opt.streams, port_stream_name(bus, text, STR(""), name),
-				   record ? STREAM_RECORD : 0);
-	if (!a->announces)
-		rc = -ENOMEM;
-	if (rc == 0 && !(bus->ops->roles & PORT_PULL))
-		rc = outlet_create(bus, a->announces, name, &a->outlet);
-	if (rc == 0)
-		rc = map_add(&hub->applications, &a->node, str_make(a->name, name.n));
-	if (rc < 0)
-		application_destroy(a);
-	return rc;
-}
-
-bool hub_has_application(const struct hub *hub, struct str name)
-{
-	return map_find(&hub->applications, name) != NULL;
 }
 
 static int start_role(struct hub *hub, unsigned role, struct err *e)

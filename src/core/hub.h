@@ -47,8 +47,21 @@ struct hub *hub_destroy(struct hub *hub);
 /* Makes a port by its ops; name and conf outlive the hub. Before hub_start. */
 int hub_add_port(struct hub *hub, const struct port_ops *ops, const char *name, const void *conf,
 		 struct port **ret, struct err *e);
-/* An application and the bus that serves it. Before hub_start. -EEXIST: twice. */
-int hub_add_application(struct hub *hub, struct str name, struct port *bus, bool record);
+struct event_ttl {
+	struct str type;
+	uint64_t ms; /* not 0 */
+};
+struct application_options {
+	struct port *bus;       /* that serves it */
+	bool record;            /* its streams go to the journal */
+	const struct str *drop; /* types of events that it never gets, but for those that open */
+	size_t n_drop;
+	const struct event_ttl *ttl; /* types that nobody gets any more after that time */
+	size_t n_ttl;
+};
+/* Copies what it needs. Before hub_start. -EEXIST: twice; -EMSGSIZE: too long a name; -ENOMEM. */
+int hub_add_application(struct hub *hub, struct str name,
+			const struct application_options *options);
 bool hub_has_application(const struct hub *hub, struct str name);
 /* The port of that name that has the role (PORT_ENGINE or PORT_BUS), or NULL. */
 struct port *hub_port(struct hub *hub, struct str name, unsigned role);
@@ -108,6 +121,7 @@ void hub_each_application(struct hub *hub,
 struct hub_stats {
 	uint64_t events, unowned, synthetic, commands, replies, late_replies; /* since the start */
 	uint64_t timeouts, refused, dialogs_opened, dialogs_refused;
+	uint64_t events_filtered; /* an application had dropped their type */
 	uint64_t events_cut;      /* events that named more dialogs than one event goes to */
 	uint64_t events_lost;     /* could not be kept: no memory */
 	uint64_t unread_dropped;  /* messages of closed calls that nobody came to read */

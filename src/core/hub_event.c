@@ -5,7 +5,8 @@
  * An event goes to every dialog that owns something it names. If none does and it names an object
  * that opens, a dialog is opened for it. Then bindings are made, the event is appended to each
  * dialog's stream (one payload, a message each), and only then are objects unbound: the event
- * that ends an object still belongs to its dialog.
+ * that ends an object still belongs to its dialog. What an application has dropped is noted like any
+ * other event, but not appended.
  */
 #include <errno.h>
 
@@ -96,10 +97,13 @@ static void end_all(struct port *port, const struct delivery *e)
 static void append_event(struct dialog *d, const struct delivery *e, struct blob *payload,
 			 uint64_t wall_ns)
 {
+	uint64_t ttl_ms = application_ttl(d->application, e->type);
 	struct msg init = {
 		.kind = MSG_EVENT,
 		.flags = e->flags,
 		.seq = stream_next(d->events),
+		.ttl_ms = ttl_ms,
+		.expires_ms = ttl_ms ? loop_now(d->hub->opt.loop) + ttl_ms : 0,
 		.wall_ns = wall_ns,
 		.topic = dialog_topic(d, d->events),
 		.node = e->node,
@@ -152,8 +156,12 @@ int hub_event(struct port *port, const struct delivery *e)
 	/* One that could bind nothing (an id too long, no memory) has nothing to wait for. */
 	if (!r.at[0]->objects)
 		dialog_channels_changed(r.at[0]);
-	for (size_t i = 0; i < r.n; i++)
-		append_event(r.at[i], e, payload, now);
+	for (size_t i = 0; i < r.n; i++) {
+		if (!fresh && application_drops(r.at[i]->application, e->type))
+			hub->stats.events_filtered++;
+		else
+			append_event(r.at[i], e, payload, now);
+	}
 	/* What could not be bound (no memory, an id too long) does not keep a dialog for ever. */
 	if (fresh && !fresh->channels)
 		dialog_channels_changed(fresh);

@@ -2,11 +2,11 @@
 /*
  * The hub's own things, as its files see each other.
  *
- *   hub.c          life, ports, applications          hub_event.c    events in -> dialogs
+ *   hub.c          life, ports                        hub_event.c    events in -> dialogs
  *   port.c         the five upcalls                   hub_command.c  commands in, replies out
  *   dialog.c       life of a dialog                   outlet.c       a stream going out by a bus
  *   object.c       which object belongs to whom       hub_state.c    dialogs across a restart
- *   hub_view.c     what status and metrics see
+ *   hub_view.c     what status and metrics see        application.c  who wants what
  */
 #ifndef VOXBUS_CORE_HUB_INTERNAL_H
 #define VOXBUS_CORE_HUB_INTERNAL_H
@@ -71,6 +71,9 @@ struct application {
 	struct stream *announces;
 	struct outlet *outlet; /* NULL on a pull bus */
 	uint64_t announced;
+	struct map rules;    /* struct event_rule.node, by type */
+	struct str *dropped; /* types, of the rules */
+	size_t n_dropped;
 	char name[];
 };
 
@@ -157,6 +160,12 @@ static inline bool port_usable(const struct port *port)
 }
 void hub_observed(struct hub *hub, const struct msg *msg);
 void hub_port_closed(struct hub *hub);
+
+/* application.c */
+void application_destroy(struct application *application);
+bool application_drops(const struct application *application, struct str type);
+/* How long an event of that type is good, in ms; 0: no end. */
+uint64_t application_ttl(const struct application *application, struct str type);
 
 /* object.c */
 struct object *object_find(struct port *engine, enum object_kind kind, struct str id);

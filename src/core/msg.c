@@ -8,6 +8,8 @@
  *   u8 version, u8 kind, u16 status, u32 flags, u64 wall_ns, u64 answers,
  *   then topic, node, application, dialog, type, target, id, content_type: each u16 length, bytes
  *
+ * Version 2, of messages that expire, has u64 ttl_ms, u64 expires_ms before the strings; the latter
+ * is by the clock of the run that wrote it, and means nothing in another one.
  * Numbers are little-endian. A deadline is not kept: it belongs to a run of the process.
  */
 #include "core/msg.h"
@@ -15,7 +17,14 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { RECORD_VERSION = 1, FIXED_BYTES = 24, N_STRINGS = 8, STRING_MAX = 65535 };
+enum {
+	RECORD_VERSION = 1,
+	RECORD_EXPIRES = 2,
+	FIXED_BYTES = 24,
+	EXPIRY_BYTES = 16,
+	N_STRINGS = 8,
+	STRING_MAX = 65535
+};
 
 struct blob *blob_create(struct str bytes)
 {
@@ -116,7 +125,7 @@ int msg_encode(const struct msg *msg, struct buf *head)
 {
 	struct str *strings[N_STRINGS];
 	struct msg copy = *msg;
-	size_t n = FIXED_BYTES;
+	size_t n = FIXED_BYTES + (msg->ttl_ms ? EXPIRY_BYTES : 0);
 	char *at;
 	int rc;
 
@@ -130,12 +139,16 @@ int msg_encode(const struct msg *msg, struct buf *head)
 	if (rc < 0)
 		return rc;
 	at = buf_tail(head);
-	at = put(at, RECORD_VERSION, 1);
+	at = put(at, msg->ttl_ms ? RECORD_EXPIRES : RECORD_VERSION, 1);
 	at = put(at, msg->kind, 1);
 	at = put(at, (uint64_t)msg->status, 2);
 	at = put(at, msg->flags, 4);
 	at = put(at, msg->wall_ns, 8);
 	at = put(at, msg->answers, 8);
+	if (msg->ttl_ms) {
+		at = put(at, msg->ttl_ms, 8);
+		at = put(at, msg->expires_ms, 8);
+	}
 	for (int i = 0; i < N_STRINGS; i++) {
 		at = put(at, strings[i]->n, 2);
 		if (strings[i]->n)
@@ -151,8 +164,13 @@ int msg_decode(struct str record, uint64_t seq, struct msg **ret)
 	struct str *strings[N_STRINGS];
 	struct msg init = { .seq = seq };
 	struct msg *m;
+	bool expires;
 
-	if (record.n < FIXED_BYTES || record.p[0] != RECORD_VERSION)
+	if (record.n < FIXED_BYTES)
+		return -EBADMSG;
+	expires = record.p[0] == RECORD_EXPIRES;
+	if ((!expires && record.p[0] != RECORD_VERSION) ||
+	    (expires && record.n < FIXED_BYTES + EXPIRY_BYTES))
 		return -EBADMSG;
 	init.kind = (enum msg_kind)get(record.p + 1, 1);
 	init.status = (int)get(record.p + 2, 2);
@@ -162,6 +180,11 @@ int msg_decode(struct str record, uint64_t seq, struct msg **ret)
 	if (init.kind < MSG_EVENT || init.kind > MSG_DOCUMENT)
 		return -EBADMSG;
 	record = str_skip(record, FIXED_BYTES);
+	if (expires) {
+		init.ttl_ms = get(record.p, 8);
+		init.expires_ms = get(record.p + 8, 8);
+		record = str_skip(record, EXPIRY_BYTES);
+	}
 	strings_of(&init, strings);
 	for (int i = 0; i < N_STRINGS; i++) {
 		size_t n = record.n >= 2 ? get(record.p, 2) : record.n;

@@ -52,6 +52,8 @@ struct msg {
 	uint64_t answers;     /* REPLY: seq of the command in its stream */
 	uint64_t wall_ns;     /* when voxbus got it */
 	uint64_t deadline_ms; /* COMMAND: by loop_now; 0 = none */
+	uint64_t ttl_ms;      /* EVENT: nobody gets it any more when it is that old; 0 = no end */
+	uint64_t expires_ms;  /* the same by loop_now, in the run that made it or read it back */
 	struct str topic;     /* "events_<dialog>", "<application>", ... */
 	struct str node;      /* the engine's node name */
 	struct str application, dialog, type, target, id, content_type;

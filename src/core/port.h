@@ -18,8 +18,7 @@
 
 #include "base/err.h"
 #include "base/log.h"
-#include "core/msg.h"
-#include "core/object.h"
+#include "core/delivery.h"
 #include "loop/loop.h"
 
 struct port;
@@ -40,29 +39,6 @@ enum port_state {
 	PORT_CLOSED, /* stopped: nothing more comes */
 };
 const char *port_state_name(enum port_state state);
-
-/* Something that a port tells the hub. Everything is borrowed for the call. */
-struct delivery {
-	enum msg_kind kind; /* engines: EVENT, REPLY; buses: COMMAND */
-	unsigned flags;     /* MSG_SYNTHETIC */
-	uint64_t tag;       /* COMMAND: not 0: `settle` says what became of it */
-
-	struct str application; /* EVENT */
-	struct str node;        /* EVENT: the engine's own name for itself, else empty */
-	struct str label;  /* EVENT that opens: the call in a few words, for people; optional */
-	struct str topic;  /* COMMAND: the topic it came in by: "commands_<dialog>" */
-	struct str type;   /* EVENT: type; COMMAND: HTTP method */
-	struct str target; /* COMMAND: url below the engine's root, e.g. "/channels/ID/answer" */
-	struct str id;     /* COMMAND: unique_id, may be empty */
-	struct str content_type;
-	int status;                /* REPLY: HTTP status */
-	const struct msg *answers; /* REPLY: the command, as `send` got it */
-	/* EVENT: all that it names; REPLY: what it made, or, with OBJECT_ENDS, what port_bind said
-	 * and the command then failed to make. */
-	const struct object_ref *objects;
-	size_t n_objects;
-	struct str payload;
-};
 
 /* What a port finds around it; lives as long as the port. */
 struct port_env {
@@ -142,5 +118,12 @@ void port_set_state(struct port *port, enum port_state state, const char *reason
 void port_listening(struct port *port, struct str topic, int result);
 /* `send` has room again after -EAGAIN. */
 void port_writable(struct port *port);
+
+/*
+ * An engine asks, from `start` on: the types of events that an application does not want, so that
+ * they need not be sent in the first place (the hub drops them anyway). Borrowed, as long as the
+ * hub lives; NULL and 0: it wants all, or is not known.
+ */
+const struct str *port_dropped(const struct port *port, struct str application, size_t *ret_n);
 
 #endif

@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "core/core_internal.h"
 #include "journal/journal.h"
 
@@ -46,6 +47,20 @@ void streams_add_load(struct streams *set, struct cursor_load *load)
 {
 	list_add_tail(&set->loads, &load->link);
 	set->stats.disk_reads++;
+}
+
+void streams_count_expired(struct streams *set)
+{
+	set->stats.expired++;
+}
+
+uint64_t streams_expiry(const struct streams *set, const struct msg *msg)
+{
+	uint64_t age_ms = 0;
+
+	if (set->started_wall_ns > msg->wall_ns)
+		age_ms = (set->started_wall_ns - msg->wall_ns) / 1000000;
+	return set->started_ms + (age_ms < msg->ttl_ms ? msg->ttl_ms - age_ms : 0);
 }
 
 size_t msg_bytes(const struct msg *msg)
@@ -284,6 +299,8 @@ int streams_create(struct loop *loop, const struct log *log, const struct stream
 		set->limits.memory_max = MEMORY_MAX;
 	if (!set->limits.memory_bytes)
 		set->limits.memory_bytes = MEMORY_BYTES;
+	set->started_ms = loop_now(loop);
+	set->started_wall_ns = clock_wall_ns();
 	map_init(&set->by_name);
 	list_init(&set->dirty);
 	list_init(&set->loads);
@@ -350,7 +367,7 @@ static void stream_attach(struct stream *s, struct jstream *js)
 	s->js = js;
 	s->record = true;
 	s->first = jstream_first(js);
-	s->visible = s->next = jstream_next(js);
+	s->visible = s->next = s->fresh_from = jstream_next(js);
 	jstream_on_expired(js, on_expired, s);
 	jstream_set_max_age(js, s->set->limits.max_age_ms);
 }

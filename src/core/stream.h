@@ -11,7 +11,8 @@
  * keep up never touch the disk. A message becomes visible to readers when it is written, so that a
  * number never means two different messages, whatever is killed when. A stream that is not
  * recorded lives in memory alone and drops its oldest message when it is full (counted).
- * When all required cursors have passed a message it is trimmed.
+ * When all required cursors have passed a message it is trimmed. Readers pass over one that has
+ * expired: by the loop's clock if it is of this run, else by its age when the run began.
  */
 #ifndef VOXBUS_CORE_STREAM_H
 #define VOXBUS_CORE_STREAM_H
@@ -111,6 +112,7 @@ void stream_spill(struct stream *stream);
 struct stream_stats {
 	uint64_t streams, messages_in_memory, bytes_in_memory; /* now */
 	uint64_t appended, dropped, unrecorded, disk_reads;    /* since the start */
+	uint64_t expired; /* nobody had read them in their time (msg.ttl_ms) */
 };
 void streams_stats(const struct streams *streams, struct stream_stats *ret);
 

@@ -131,7 +131,8 @@ static int memory_start(void *self, struct err *e)
 {
 	struct memory_port *m = self;
 
-	port_set_state(m->port, PORT_UP, "");
+	if (!m->conf->away)
+		port_set_state(m->port, PORT_UP, "");
 	return 0;
 }
 

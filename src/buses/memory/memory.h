@@ -23,6 +23,7 @@ struct memory_conf {
 	void *arg;
 	size_t capacity; /* messages accepted and not settled or answered: more get -EAGAIN; 0: no limit */
 	bool manual;        /* a bus: the test settles; else each message is settled a turn later */
+	bool away;          /* not UP at the start, but by memory_port_up */
 	bool manual_listen; /* the test answers `listen`; else it is granted a turn later */
 };
 

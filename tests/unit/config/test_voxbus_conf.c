@@ -169,7 +169,8 @@ static void values_arrive_in_their_structs(void **state)
 		       "engines:\n  - {type: asterisk, name: e, username: u, password: p,\n"
 		       "     stale: 3s, applications: [a, b], on_replaced: reclaim}\n"
 		       "buses: [{type: longpoll, name: http, account: AC1, body_max: 1MiB}]\n"
-		       "applications: [{name: a, record: off}]\n");
+		       "applications: [{name: a, record: off, events: {drop: [ChannelVarset],\n"
+		       "  ttl: {Dial: 90, ChannelDtmfReceived: 500ms}}}]\n");
 	const struct account_conf *account = conf->accounts.items;
 	const struct application_conf *application = conf->applications.items;
 	const struct ari_conf *ari = conf->engines.items[0].conf;
@@ -193,6 +194,12 @@ static void values_arrive_in_their_structs(void **state)
 	assert_int_equal(bus->body_max, 1 << 20);
 	assert_string_equal(application->bus, "http");
 	assert_false(application->record);
+	assert_int_equal(application->events.drop.count, 1);
+	assert_string_equal(application->events.drop.items[0], "ChannelVarset");
+	assert_int_equal(application->events.ttl.count, 2);
+	assert_string_equal(application->events.ttl.items[0].name, "Dial");
+	assert_int_equal(application->events.ttl.items[0].ms, 90000);
+	assert_int_equal(application->events.ttl.items[1].ms, 500);
 	assert_string_equal(conf->admin.listen, "unix:/var/lib/voxbus/admin.sock");
 	assert_string_equal(voxbus_conf_bus(conf, STR("b")), "http");
 	(void)voxbus_conf_destroy(conf);

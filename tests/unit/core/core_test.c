@@ -60,6 +60,7 @@ static void open_journal(struct world *w, const char *dir)
 
 void world_create(struct world *w, const struct world_options *o)
 {
+	struct application_options application;
 	struct hub_options options;
 	struct port *bus, *engine;
 	struct err e = { "" };
@@ -84,6 +85,7 @@ void world_create(struct world *w, const struct world_options *o)
 					    .arg = w,
 					    .manual = o->manual_bus,
 					    .manual_listen = o->manual_listen,
+					    .away = o->bus_away,
 					    .capacity = o->bus_capacity };
 	w->engine_conf =
 		(struct memory_conf){ .ret = &w->engine, .on_send = on_engine_send, .arg = w };
@@ -91,7 +93,10 @@ void world_create(struct world *w, const struct world_options *o)
 	assert_int_equal(
 		hub_add_port(w->hub, &memory_engine_ops, "engine", &w->engine_conf, &engine, &e),
 		0);
-	assert_int_equal(hub_add_application(w->hub, STR("app"), bus, o->dir || o->record), 0);
+	application = o->application;
+	application.bus = bus;
+	application.record = o->dir || o->record;
+	assert_int_equal(hub_add_application(w->hub, STR("app"), &application), 0);
 	assert_int_equal(hub_start(w->hub, &e), 0);
 	world_settle(w);
 }

@@ -43,9 +43,11 @@ struct world {
 struct world_options {
 	const char *dir; /* a journal there; NULL: none */
 	bool manual_bus, manual_listen, record;
+	bool bus_away; /* from the start, until memory_port_up */
 	size_t bus_capacity;
 	uint64_t linger_ms, deadline_ms;
 	size_t dialogs_max, commands_max;
+	struct application_options application; /* bus and record are filled in */
 };
 
 void world_create(struct world *w, const struct world_options *options);

@@ -96,7 +96,8 @@ static int start(struct life *l)
 		rc = hub_add_port(l->hub, &memory_engine_ops, "engine", &l->engine_conf,
 				  &l->engine_port, &e);
 	if (rc == 0)
-		rc = hub_add_application(l->hub, STR("app"), l->bus_port, false);
+		rc = hub_add_application(l->hub, STR("app"),
+					 &(struct application_options){ .bus = l->bus_port });
 	return rc < 0 ? rc : hub_start(l->hub, &e);
 }
 

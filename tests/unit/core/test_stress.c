@@ -183,7 +183,10 @@ static void start(struct stress *s)
 	assert_int_equal(
 		hub_add_port(s->hub, &memory_engine_ops, "engine", &s->engine_conf, &engine, &e),
 		0);
-	assert_int_equal(hub_add_application(s->hub, STR("app"), bus, s->dir), 0);
+	assert_int_equal(
+		hub_add_application(s->hub, STR("app"),
+				    &(struct application_options){ .bus = bus, .record = s->dir }),
+		0);
 	assert_int_equal(hub_start(s->hub, &e), 0);
 }
 

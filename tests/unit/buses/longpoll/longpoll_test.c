@@ -29,8 +29,14 @@ static void add_ports(struct world *w)
 			 0);
 	assert_int_equal(
 		hub_add_port(w->hub, &memory_engine_ops, "pbx", &w->engine_conf, &engine, &e), 0);
-	assert_int_equal(hub_add_application(w->hub, STR("hello"), w->bus, true), 0);
-	assert_int_equal(hub_add_application(w->hub, STR("elsewhere"), other, true), 0);
+	assert_int_equal(
+		hub_add_application(w->hub, STR("hello"),
+				    &(struct application_options){ .bus = w->bus, .record = true }),
+		0);
+	assert_int_equal(
+		hub_add_application(w->hub, STR("elsewhere"),
+				    &(struct application_options){ .bus = other, .record = true }),
+		0);
 }
 
 int world_setup(void **state)

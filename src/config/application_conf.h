@@ -1,0 +1,22 @@
+/* SPDX-License-Identifier: MIT */
+/* The keys of `applications: [{name: ...}]`; their meaning is in voxbus.yaml(5). */
+#ifndef VOXBUS_CONFIG_APPLICATION_CONF_H
+#define VOXBUS_CONFIG_APPLICATION_CONF_H
+
+#include "config/schema.h"
+
+struct application_events_conf {
+	struct conf_strings drop;  /* types; no two are equal */
+	struct conf_durations ttl; /* by type; none of them is in drop */
+};
+
+struct application_conf {
+	char *name;
+	char *bus; /* never NULL: the name of a bus */
+	bool record;
+	struct application_events_conf events;
+};
+
+extern const struct conf_table application_conf;
+
+#endif

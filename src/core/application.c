@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * Applications: who serves one, and what it wants of its events.
+ *
+ * A rule stands for a type of event: it is dropped, or it is good for a while only. Most
+ * applications have no rule, and pay nothing.
+ */
+#include <errno.h>
+#include <stdlib.h>
+
+#include "core/hub_internal.h"
+
+struct event_rule {
+	struct map_node node; /* application.rules */
+	bool drop;
+	uint64_t ttl_ms; /* 0: no end */
+	char type[];
+};
+
+void application_destroy(struct application *a)
+{
+	map_for_each (it, &a->rules) {
+		map_del(&a->rules, it);
+		free(container_of(it, struct event_rule, node));
+	}
+	map_fini(&a->rules);
+	free(a->dropped);
+	(void)outlet_destroy(a->outlet);
+	(void)stream_unref(a->announces);
+	free(a);
+}
+
+static struct event_rule *rule_find(const struct application *a, struct str type)
+{
+	struct map_node *node = a->rules.count ? map_find(&a->rules, type) : NULL;
+
+	return node ? container_of(node, struct event_rule, node) : NULL;
+}
+
+/* The rule of that type, made if it is new: 0 and *ret, or -ENOMEM. */
+static int rule_open(struct application *a, struct str type, struct event_rule **ret)
+{
+	struct event_rule *rule = rule_find(a, type);
+	int rc;
+
+	*ret = rule;
+	if (rule)
+		return 0;
+	rule = calloc(1, sizeof(*rule) + type.n + 1);
+	if (!rule)
+		return -ENOMEM;
+	memcpy(rule->type, type.p, type.n);
+	rc = map_add(&a->rules, &rule->node, str_make(rule->type, type.n));
+	if (rc < 0) {
+		free(rule);
+		return rc;
+	}
+	*ret = rule;
+	return 0;
+}
+
+static int add_rules(struct application *a, const struct application_options *o)
+{
+	struct event_rule *rule;
+	int rc = 0;
+
+	a->dropped = calloc(o->n_drop + 1, sizeof(*a->dropped));
+	if (!a->dropped)
+		return -ENOMEM;
+	for (size_t i = 0; i < o->n_drop && rc == 0; i++) {
+		rc = rule_open(a, o->drop[i], &rule);
+		if (rc == 0 && !rule->drop) {
+			rule->drop = true;
+			a->dropped[a->n_dropped++] = rule->node.key;
+		}
+	}
+	for (size_t i = 0; i < o->n_ttl && rc == 0; i++) {
+		rc = rule_open(a, o->ttl[i].type, &rule);
+		if (rc == 0)
+			rule->ttl_ms = o->ttl[i].ms;
+	}
+	return rc;
+}
+
+static int application_streams(struct hub *hub, struct application *a, struct str name)
+{
+	char text[NAME_MAX_BYTES];
+
+	a->announces = stream_open(hub->opt.streams, port_stream_name(a->bus, text, STR(""), name),
+				   a->record ? STREAM_RECORD : 0);
+	if (!a->announces)
+		return -ENOMEM;
+	if (a->bus->ops->roles & PORT_PULL)
+		return 0;
+	return outlet_create(a->bus, a->announces, name, &a->outlet);
+}
+
+int hub_add_application(struct hub *hub, struct str name, const struct application_options *options)
+{
+	struct application *a;
+	int rc;
+
+	if (name.n >= TOPIC_MAX)
+		return -EMSGSIZE;
+	if (map_find(&hub->applications, name))
+		return -EEXIST;
+	a = calloc(1, sizeof(*a) + name.n + 1);
+	if (!a)
+		return -ENOMEM;
+	memcpy(a->name, name.p, name.n);
+	a->bus = options->bus;
+	a->record = options->record;
+	rc = add_rules(a, options);
+	if (rc == 0)
+		rc = application_streams(hub, a, name);
+	if (rc == 0)
+		rc = map_add(&hub->applications, &a->node, str_make(a->name, name.n));
+	if (rc < 0)
+		application_destroy(a);
+	return rc;
+}
+
+bool hub_has_application(const struct hub *hub, struct str name)
+{
+	return map_find(&hub->applications, name) != NULL;
+}
+
+const struct str *port_dropped(const struct port *port, struct str application, size_t *ret_n)
+{
+	struct map_node *node = map_find(&port->hub->applications, application);
+	const struct application *a = node ? container_of(node, struct application, node) : NULL;
+
+	*ret_n = a ? a->n_dropped : 0;
+	return *ret_n ? a->dropped : NULL;
+}
+
+bool application_drops(const struct application *a, struct str type)
+{
+	const struct event_rule *rule = rule_find(a, type);
+
+	return rule && rule->drop;
+}
+
+uint64_t application_ttl(const struct application *a, struct str type)
+{
+	const struct event_rule *rule = rule_find(a, type);
+
+	return rule ? rule->ttl_ms : 0;
+}
