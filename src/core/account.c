@@ -72,16 +72,17 @@ static void state_key(const unsigned char hash[SHA256_DIGEST_LENGTH], char ret[S
 }
 
 /* A journal that refuses costs the session its survival of a restart, not its life: a full disk
- * must not keep readers from making room. */
-static void state_put(struct accounts *accounts, const unsigned char *hash, struct str value)
+ * must not keep readers from making room. The lsn, 0 when it is in memory alone. */
+static uint64_t state_put(struct accounts *accounts, const unsigned char *hash, struct str value)
 {
 	char key[STATE_KEY_SIZE];
-	uint64_t lsn;
+	uint64_t lsn = 0;
 
 	if (!accounts->journal)
-		return;
+		return 0;
 	state_key(hash, key);
 	(void)journal_put(accounts->journal, str_from(key), value, &lsn);
+	return lsn;
 }
 
 /* From memory alone. */
@@ -96,15 +97,17 @@ static void session_forget(struct session *session)
 	free(session);
 }
 
-static void session_end(struct session *session)
+static uint64_t session_end(struct session *session)
 {
-	state_put(session->account->accounts, session->hash, str_make(NULL, 0));
+	uint64_t lsn = state_put(session->account->accounts, session->hash, str_make(NULL, 0));
+
 	session_forget(session);
+	return lsn;
 }
 
 static void session_expired(void *arg)
 {
-	session_end(arg);
+	(void)session_end(arg);
 }
 
 /* 0, -EAGAIN when the account has its maximum, -ENOMEM. */
@@ -251,7 +254,7 @@ static void account_recover(struct account *account)
 	list_for_each_safe (it, &recovery.expired) {
 		struct stale *stale = container_of(it, struct stale, link);
 
-		state_put(accounts, stale->hash, str_make(NULL, 0));
+		(void)state_put(accounts, stale->hash, str_make(NULL, 0));
 		free(stale);
 	}
 }
@@ -302,7 +305,8 @@ struct account *accounts_check(struct accounts *accounts, struct str sid, struct
 	return account && right ? account : NULL;
 }
 
-int session_create(struct account *account, uint64_t ttl_ms, char ret[RAND_UUID_SIZE])
+int session_create(struct account *account, uint64_t ttl_ms, char ret[RAND_UUID_SIZE],
+		   uint64_t *ret_lsn)
 {
 	unsigned char hash[SHA256_DIGEST_LENGTH];
 	struct session *session;
@@ -323,7 +327,7 @@ int session_create(struct account *account, uint64_t ttl_ms, char ret[RAND_UUID_
 	if (rc == 0)
 		rc = buf_add(&state, account_sid(account));
 	if (rc == 0)
-		state_put(account->accounts, hash, buf_str(&state));
+		*ret_lsn = state_put(account->accounts, hash, buf_str(&state));
 	buf_fini(&state);
 	if (rc < 0)
 		return session_forget(session), rc;
@@ -348,12 +352,12 @@ struct account *session_find(struct accounts *accounts, struct str token)
 	return session ? session->account : NULL;
 }
 
-bool session_revoke(struct accounts *accounts, struct str token)
+bool session_revoke(struct accounts *accounts, struct str token, uint64_t *ret_lsn)
 {
 	struct session *session = session_by_token(accounts, token);
 
 	if (session)
-		session_end(session);
+		*ret_lsn = session_end(session);
 	return session;
 }
 

@@ -33,13 +33,15 @@ struct account *accounts_check(struct accounts *accounts, struct str sid, struct
 
 /*
  * A new session of at most 24 h: 0 and the token, or -EAGAIN (10,000 sessions of the account
- * live), -ENOMEM. It holds at once; it survives a restart soon after, unless the journal refuses.
+ * live), -ENOMEM. It holds at once; it survives a restart when *ret_lsn is durable (0: it is in memory
+ * alone, since there is no journal or it refuses).
  */
-int session_create(struct account *account, uint64_t ttl_ms, char ret[RAND_UUID_SIZE]);
+int session_create(struct account *account, uint64_t ttl_ms, char ret[RAND_UUID_SIZE],
+		   uint64_t *ret_lsn);
 /* The account of a session that lives, or NULL. */
 struct account *session_find(struct accounts *accounts, struct str token);
-/* Ends it: true if there was one. */
-bool session_revoke(struct accounts *accounts, struct str token);
+/* Ends it: true if there was one; *ret_lsn as above. */
+bool session_revoke(struct accounts *accounts, struct str token, uint64_t *ret_lsn);
 size_t accounts_sessions(const struct accounts *accounts);
 
 #endif

@@ -50,6 +50,7 @@ bool waitings_pop(struct waitings *w, uint64_t lsn, struct waiting *ret);
 /* Those who wait for a stream's durability: asked, then on their way, in the order of their lsn. */
 struct syncs {
 	struct list asked, waiting; /* struct stream_sync.link */
+	struct task *tidy;
 };
 /* Gives those that have asked their lsn; those that need none are done. */
 void syncs_start(struct syncs *syncs, struct journal *journal);

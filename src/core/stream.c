@@ -306,6 +306,7 @@ int streams_create(struct loop *loop, const struct log *log, const struct stream
 	list_init(&set->loads);
 	list_init(&set->syncs.asked);
 	list_init(&set->syncs.waiting);
+	set->syncs.tidy = &set->task;
 	task_init(&set->task, loop, on_task, set);
 	buf_init(&set->head, HEAD_MAX);
 	*ret = set;

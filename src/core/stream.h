@@ -93,13 +93,15 @@ int stream_append_anyway(struct stream *stream, struct msg *msg, stream_done_fn 
  */
 struct stream_sync {
 	struct list link;
-	struct stream *stream; /* a reference, while waiting */
+	struct stream *stream; /* a reference, while waiting; NULL: for the lsn alone */
 	uint64_t lsn;
 	stream_done_fn done;
 	void *arg;
 };
 void stream_sync_init(struct stream_sync *sync, stream_done_fn done, void *arg);
 void stream_sync(struct stream *stream, struct stream_sync *sync);
+/* The same for what journal_put gave that lsn; 0 = nothing to wait for. */
+void streams_sync(struct streams *streams, uint64_t lsn, struct stream_sync *sync);
 void stream_sync_cancel(struct stream_sync *sync);
 
 /* Everything below seq is no longer needed by anybody (a drop by hand, or of age). */

@@ -24,16 +24,50 @@ void stream_sync(struct stream *stream, struct stream_sync *sync)
 	stream_mark(stream, false);
 }
 
+void streams_sync(struct streams *set, uint64_t lsn, struct stream_sync *sync)
+{
+	struct syncs *syncs = streams_syncs(set);
+
+	stream_sync_cancel(sync);
+	sync->lsn = lsn;
+	list_add_tail(&syncs->asked, &sync->link);
+	task_defer(syncs->tidy);
+}
+
 void stream_sync_cancel(struct stream_sync *sync)
 {
 	list_del(&sync->link);
-	sync->stream = stream_unref(sync->stream);
+	if (sync->stream)
+		sync->stream = stream_unref(sync->stream);
 }
 
 static void finish(struct stream_sync *sync, int rc)
 {
 	stream_sync_cancel(sync);
 	sync->done(sync->arg, rc);
+}
+
+/* The lsn that covers it, 0 when there is nothing to wait for. 0 or why it can't be had. */
+static int cover(struct stream_sync *sync, struct journal *journal)
+{
+	const struct stream *s = sync->stream;
+
+	if (!s)
+		return 0;
+	sync->lsn = 0;
+	return s->js && !s->detached ? jstream_sync(journal, s->js, &sync->lsn) : 0;
+}
+
+/* Mostly the newest: it goes to the end, or near it. */
+static void wait_in_order(struct syncs *syncs, struct stream_sync *sync)
+{
+	struct list *before = &syncs->waiting;
+
+	while (before->prev != &syncs->waiting &&
+	       container_of(before->prev, struct stream_sync, link)->lsn > sync->lsn)
+		before = before->prev;
+	list_del(&sync->link);
+	list_add_tail(before, &sync->link);
 }
 
 void syncs_start(struct syncs *syncs, struct journal *journal)
@@ -44,18 +78,12 @@ void syncs_start(struct syncs *syncs, struct journal *journal)
 	list_splice_tail(&now, &syncs->asked);
 	while (!list_empty(&now)) {
 		struct stream_sync *sync = container_of(now.next, struct stream_sync, link);
-		const struct stream *s = sync->stream;
-		int rc = 0;
+		int rc = cover(sync, journal);
 
-		sync->lsn = 0;
-		if (s->js && !s->detached)
-			rc = jstream_sync(journal, s->js, &sync->lsn);
-		if (rc < 0 || sync->lsn <= (journal ? journal_durable(journal) : 0)) {
+		if (rc < 0 || !journal || sync->lsn <= journal_durable(journal))
 			finish(sync, rc);
-			continue;
-		}
-		list_del(&sync->link);
-		list_add_tail(&syncs->waiting, &sync->link);
+		else
+			wait_in_order(syncs, sync);
 	}
 }
 

@@ -108,6 +108,7 @@ static void destroy(void *self)
 	queues_release_waiters(bus);
 	answers_abandon(bus);
 	publishes_abandon(bus);
+	auths_abandon(bus);
 	commands_abandon(bus);
 	queues_destroy(bus);
 	list_for_each_safe (it, &bus->applications)
@@ -145,6 +146,7 @@ static int create(struct port *port, const struct port_env *env, const void *con
 	list_init(&bus->applications);
 	list_init(&bus->answers);
 	list_init(&bus->publishes);
+	list_init(&bus->auths);
 	list_init(&bus->commands);
 	map_init(&bus->queues);
 	buf_init(&bus->scratch, OBJECT_MAX);

@@ -42,6 +42,7 @@ struct longpoll {
 	struct map queues;        /* struct queue.node: those with waiters or messages taken */
 	struct list answers;      /* struct answer.link: sent and not yet taken by the kernel */
 	struct list publishes;    /* struct publish.link: not yet durable */
+	struct list auths;        /* struct auth.link: not yet durable */
 	struct list commands;     /* struct command.link: not yet settled */
 	struct buf scratch;       /* one message as JSON */
 	struct task closed;
@@ -91,6 +92,8 @@ bool access_granted(struct longpoll *bus, struct http_request *request);
 /* --- auth.c --- */
 
 void auth_handle(void *arg, struct http_request *request);
+/* Those that wait for the disk are answered with 503. */
+void auths_abandon(struct longpoll *bus);
 
 /* --- place.c: what a path names --- */
 

@@ -17,9 +17,12 @@
 
 enum { STATES_MAX = 64 };
 
+static uint64_t lsn; /* of the last session that was made or ended */
+
 struct journal {
 	char key[STATES_MAX][256], value[STATES_MAX][256];
 	int refuse;
+	uint64_t lsn;
 };
 
 int journal_put(struct journal *j, struct str key, struct str value, uint64_t *ret_lsn)
@@ -37,7 +40,7 @@ int journal_put(struct journal *j, struct str key, struct str value, uint64_t *r
 	assert_true(at >= 0);
 	(void)snprintf(j->key[at], 256, "%.*s", value.p ? (int)key.n : 0, key.p);
 	(void)snprintf(j->value[at], 256, "%.*s", STR_ARG(value));
-	*ret_lsn = 1;
+	*ret_lsn = ++j->lsn;
 	return 0;
 }
 
@@ -122,7 +125,7 @@ static void a_session_ends_with_its_time(void **state)
 	struct fixture *f = *state;
 	char token[RAND_UUID_SIZE];
 
-	assert_int_equal(session_create(f->account, 5000, token), 0);
+	assert_int_equal(session_create(f->account, 5000, token, &lsn), 0);
 	assert_int_equal(strlen(token), 36);
 	assert_ptr_equal(session_find(f->accounts, str_from(token)), f->account);
 	loop_test_advance(f->loop, 4999);
@@ -139,7 +142,7 @@ static void a_session_lives_a_day_at_most(void **state)
 	struct fixture *f = *state;
 	char token[RAND_UUID_SIZE];
 
-	assert_int_equal(session_create(f->account, UINT64_MAX, token), 0);
+	assert_int_equal(session_create(f->account, UINT64_MAX, token, &lsn), 0);
 	loop_test_advance(f->loop, 24 * 3600 * 1000 - 1);
 	assert_non_null(session_find(f->accounts, str_from(token)));
 	loop_test_advance(f->loop, 1);
@@ -151,9 +154,9 @@ static void a_revoked_session_is_gone(void **state)
 	struct fixture *f = *state;
 	char token[RAND_UUID_SIZE];
 
-	assert_int_equal(session_create(f->account, 5000, token), 0);
-	assert_true(session_revoke(f->accounts, str_from(token)));
-	assert_false(session_revoke(f->accounts, str_from(token)));
+	assert_int_equal(session_create(f->account, 5000, token, &lsn), 0);
+	assert_true(session_revoke(f->accounts, str_from(token), &lsn));
+	assert_false(session_revoke(f->accounts, str_from(token), &lsn));
 	assert_null(session_find(f->accounts, str_from(token)));
 	assert_int_equal(states(&f->journal), 0);
 	loop_test_advance(f->loop, 6000);
@@ -164,7 +167,7 @@ static void the_token_is_kept_nowhere(void **state)
 	struct fixture *f = *state;
 	char token[RAND_UUID_SIZE];
 
-	assert_int_equal(session_create(f->account, 5000, token), 0);
+	assert_int_equal(session_create(f->account, 5000, token, &lsn), 0);
 	assert_true(str_starts(str_from(f->journal.key[0]), STR("session/")));
 	assert_int_equal(strlen(f->journal.key[0]), 8 + 64);
 	assert_null(strstr(f->journal.key[0], token));
@@ -177,8 +180,8 @@ static void sessions_survive_a_restart_until_their_time(void **state)
 	struct fixture *f = *state;
 	char kept[RAND_UUID_SIZE], late[RAND_UUID_SIZE];
 
-	assert_int_equal(session_create(f->account, 3600000, kept), 0);
-	assert_int_equal(session_create(f->account, 7200000, late), 0);
+	assert_int_equal(session_create(f->account, 3600000, kept, &lsn), 0);
+	assert_int_equal(session_create(f->account, 7200000, late, &lsn), 0);
 	f->accounts = accounts_destroy(f->accounts);
 	/* The second one's time passed while nobody ran. */
 	(void)snprintf(f->journal.value[1], 256, "%" PRIu64 " AC1", clock_wall_ms() - 1);
@@ -199,7 +202,7 @@ static void a_full_disk_locks_nobody_out(void **state)
 	char token[RAND_UUID_SIZE];
 
 	f->journal.refuse = -ENOSPC;
-	assert_int_equal(session_create(f->account, 5000, token), 0);
+	assert_int_equal(session_create(f->account, 5000, token, &lsn), 0);
 	assert_non_null(session_find(f->accounts, str_from(token)));
 }
 
@@ -210,10 +213,11 @@ static void an_account_has_ten_thousand_sessions(void **state)
 
 	f->journal.refuse = -EIO;
 	for (int i = 0; i < 10000; i++)
-		assert_int_equal(session_create(f->account, 5000, token), 0);
-	assert_int_equal(session_create(f->account, 5000, token), -EAGAIN);
+		assert_int_equal(session_create(f->account, 5000, token, &lsn), 0);
+	assert_int_equal(session_create(f->account, 5000, token, &lsn), -EAGAIN);
 	assert_int_equal(accounts_add(f->accounts, STR("AC2"), STR("x")), 0);
-	assert_int_equal(session_create(accounts_find(f->accounts, STR("AC2")), 5000, token), 0);
+	assert_int_equal(session_create(accounts_find(f->accounts, STR("AC2")), 5000, token, &lsn),
+			 0);
 }
 
 int main(void)

@@ -43,6 +43,7 @@ int world_setup(void **state)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	struct err e = { "" };
+	uint64_t lsn;
 
 	assert_int_equal(loop_create_manual(&w->loop), 0);
 	assert_int_equal(streams_create(w->loop, NULL, NULL, &w->streams), 0);
@@ -62,9 +63,11 @@ int world_setup(void **state)
 	assert_int_equal(http_server_listen(w->http, STR("127.0.0.1:0"), &e), 0);
 	w->port = http_server_port(w->http, 0);
 	assert_int_equal(
-		session_create(accounts_find(w->accounts, STR("AC1")), 3600000, w->session), 0);
+		session_create(accounts_find(w->accounts, STR("AC1")), 3600000, w->session, &lsn),
+		0);
 	assert_int_equal(
-		session_create(accounts_find(w->accounts, STR("AC2")), 3600000, w->foreign), 0);
+		session_create(accounts_find(w->accounts, STR("AC2")), 3600000, w->foreign, &lsn),
+		0);
 	run_some(w->loop);
 	*state = w;
 	return 0;
