@@ -39,7 +39,23 @@ static void add_ports(struct world *w)
 		0);
 }
 
-int world_setup(void **state)
+static void open_journal(struct world *w)
+{
+	char dir[] = "/tmp/voxbus-test-XXXXXX";
+	struct journal_options options = { .dir = dir };
+	struct journal_events events;
+	struct journal_inject inject = {
+		.loop = w->loop, .options = &options, .events = &events, .stepped = true
+	};
+	struct err e;
+
+	assert_non_null(mkdtemp(dir));
+	streams_journal_events(w->streams, &events);
+	assert_int_equal(journal_open_injected(&inject, &w->journal, &e), 0);
+	assert_int_equal(streams_set_journal(w->streams, w->journal), 0);
+}
+
+static int setup(void **state, bool journal)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	struct err e = { "" };
@@ -47,12 +63,15 @@ int world_setup(void **state)
 
 	assert_int_equal(loop_create_manual(&w->loop), 0);
 	assert_int_equal(streams_create(w->loop, NULL, NULL, &w->streams), 0);
-	assert_int_equal(accounts_create(w->loop, NULL, &w->accounts), 0);
+	if (journal)
+		open_journal(w);
+	assert_int_equal(accounts_create(w->loop, w->journal, &w->accounts), 0);
 	assert_int_equal(accounts_add(w->accounts, STR("AC1"), STR("secret")), 0);
 	assert_int_equal(accounts_add(w->accounts, STR("AC2"), STR("other")), 0);
 	assert_int_equal(http_server_create(w->loop, NULL, NULL, &w->http), 0);
 	const struct hub_options options = { .loop = w->loop,
 					     .node = "node1",
+					     .journal = w->journal,
 					     .streams = w->streams,
 					     .http = w->http,
 					     .accounts = w->accounts,
@@ -73,17 +92,30 @@ int world_setup(void **state)
 	return 0;
 }
 
+int world_setup(void **state)
+{
+	return setup(state, false);
+}
+
+int world_setup_journal(void **state)
+{
+	return setup(state, true);
+}
+
 int world_teardown(void **state)
 {
 	struct world *w = *state;
 	bool stopped = false;
 
-	hub_stop(w->hub, 1000, hub_stopped, &stopped);
-	RUN_UNTIL(w->loop, stopped);
+	if (w->hub) { /* a test may have ended it */
+		hub_stop(w->hub, 1000, hub_stopped, &stopped);
+		RUN_UNTIL(w->loop, stopped);
+	}
 	w->http = http_server_destroy(w->http);
 	(void)hub_destroy(w->hub);
 	(void)msg_unref(w->command);
 	(void)accounts_destroy(w->accounts);
+	(void)journal_close(w->journal);
 	(void)streams_destroy(w->streams);
 	(void)loop_destroy(w->loop);
 	free(w);

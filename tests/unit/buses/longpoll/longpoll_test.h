@@ -16,10 +16,12 @@
 #include "buses/memory/memory.h"
 #include "core/account.h"
 #include "core/hub.h"
+#include "journal/journal_internal.h"
 #include "net/http_server.h"
 
 struct world {
 	struct loop *loop;
+	struct journal *journal; /* NULL: none */
 	struct streams *streams;
 	struct accounts *accounts;
 	struct http_server *http;
@@ -35,6 +37,8 @@ struct world {
 };
 
 int world_setup(void **state);
+/* With a journal that writes and syncs only when the test steps it. */
+int world_setup_journal(void **state);
 int world_teardown(void **state);
 /* A channel enters "hello": the dialog's id is then in w->dialog. */
 void world_call(struct world *w);
