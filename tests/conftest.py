@@ -81,6 +81,7 @@ def asterisk(asterisk_22):
     if not harness.wait_until(lambda: ari_answers(asterisk_22) or restart(asterisk_22), 20):
         pytest.fail("the lab's Asterisk does not start")
     yield asterisk_22
+    asterisk_22.hush()
     if ari_answers(asterisk_22):
         for channel in asterisk_22.channels():
             asterisk_22.rest("DELETE", f"/channels/{channel['id']}")

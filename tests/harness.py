@@ -129,11 +129,11 @@ class Daemon:
         d.stop(); d.kill(); d.restart()    # SIGTERM and checks; kill -9; the same configuration again
     """
 
-    def __init__(self, config=None, env=None, args=(), wait=True):
+    def __init__(self, config=None, env=None, args=(), wait=True, http_port=None):
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="vb", dir="/tmp"))
         self.data_dir = self.dir / "d"
         self.admin_path = self.dir / "admin.sock"
-        self.http_port = free_port()
+        self.http_port = http_port or free_port()
         self.args = list(args)
         self.env = env
         self.lines = []
@@ -462,6 +462,7 @@ class Asterisk:
         self.sip_port = self.portbase + 60
         self.url = f"http://127.0.0.1:{self.ari_port}/ari"
         self.username, self.password = "ari", "secret"
+        self.dialling = False
         self._script("setup.sh", timeout=300)
 
     def _draw_portbase(self):
@@ -506,6 +507,34 @@ class Asterisk:
         shutil.rmtree(self.dir, ignore_errors=True)
         self._claim.close()
 
+    def command(self, line):
+        """What Asterisk's command line says to that."""
+        done = subprocess.run([str(self.dir / "asterisk"), "-rx", line], capture_output=True, text=True, timeout=10,
+                              check=False)
+        return done.stdout
+
+    def dials(self, port, *applications, name="pbx1", username="pbx1", password="s3cret", client="", ari=""):
+        """Lets it dial ws://127.0.0.1:port/ari/name for those applications; without any it dials no more."""
+        self.dialling = True
+        etc = self.dir / "etc"
+        plain = (LAB / "asterisk" / "conf" / "ari.conf").read_text()
+        if applications:
+            client = client or (f"[{name}]\ntype = websocket_client\nconnection_type = persistent\n"
+                                f"uri = ws://127.0.0.1:{port}/ari/{name}\nprotocols = ari\n"
+                                f"username = {username}\npassword = {password}\n")
+            ari = ari or (f"[{name}-events]\ntype = outbound_websocket\nwebsocket_client_id = {name}\n"
+                          f"apps = {','.join(applications)}\nlocal_ari_user = {self.username}\n")
+        (etc / "websocket_client.conf").write_text(client + "\n")
+        (etc / "ari.conf").write_text(plain + ari)
+        self.command("module reload res_websocket_client.so")
+        self.command("module reload res_ari.so")
+
+    def hush(self):
+        """A test is over: it dials nobody."""
+        if self.dialling:
+            self.dials(0)
+            self.dialling = False
+
     def rest(self, method, path, body=None):
         """(status, JSON or None) of a REST request of our own, past the daemon."""
         basic = base64.b64encode(f"{self.username}:{self.password}".encode()).decode()
@@ -529,9 +558,9 @@ class Asterisk:
         return SippCalls(self.sip_port, number, count, talk_ms if hangup == "caller" else "callee", rate,
                          parallel or count, limit)
 
-    def engine(self, *applications, name="pbx1"):
+    def engine(self, *applications, name="pbx1", **more):
         """This Asterisk as an entry of `engines`."""
-        return ari_engine(self.url, *applications, name=name)
+        return ari_engine(self.url, *applications, name=name, **more)
 
 
 class SippCalls:
@@ -574,3 +603,7 @@ def ari_engine(url, *applications, name="pbx1", username="ari", password="secret
 def applications(*names, bus="http", **more):
     """The `applications` of a configuration, all on one bus."""
     return [{"name": n, "bus": bus, **more} for n in names]
+
+
+# What an engine needs to be dialled, with the words that Asterisk.dials and AriPeer.dial say.
+SERVER = {"websocket": "server", "server_username": "pbx1", "server_password": "s3cret"}

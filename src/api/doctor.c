@@ -60,7 +60,8 @@ static const struct link_fault link_faults[] = {
 	  { "wrong user name or password" },
 	  "no Asterisk refused user and password",
 	  "make username and password of the engine the same as a [section] and its password in "
-	  "ari.conf, then: asterisk -rx 'module reload res_ari.so'" },
+	  "ari.conf (where Asterisk dials: server_username, server_password and "
+	  "websocket_client.conf), then: asterisk -rx 'module reload res_ari.so'" },
 	{ "asterisk-denied",
 	  { "not allowed" },
 	  "no Asterisk keeps its ARI user out",
@@ -71,6 +72,12 @@ static const struct link_fault link_faults[] = {
 	  "ARI is there on every Asterisk that answers",
 	  "set enabled = yes in http.conf and in ari.conf, see that prefix in http.conf fits the "
 	  "engine's url, and that asterisk -rx 'module show like res_ari' lists res_ari.so" },
+	{ "asterisk-dials",
+	  { "waiting for Asterisk to dial", "has not registered" },
+	  "every Asterisk that shall dial has dialled",
+	  "see that websocket_client.conf has uri = ws://<an address of http.listen>/ari/<engine>, "
+	  "that an outbound_websocket in ari.conf names it and lists the application in apps, and "
+	  "asterisk -rx 'ari show outbound-websockets' (Asterisk 20.15, 21.10, 22.5 or later)" },
 	{ "asterisk-unreachable",
 	  { "not reachable", "was lost", "no sign of life" },
 	  "every Asterisk can be reached",

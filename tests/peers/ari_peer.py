@@ -26,6 +26,12 @@ From a test (everything below may be called from the test's thread; the server h
     peer.down(); peer.up()                       # the whole server gone and back on the same port
     peer.flood(events=200_000, dialogs=500)      # at full speed; returns seconds taken
 
+    dialler = peer.dial(port, "hello", "second") # as Asterisk 22 does: dials ws://127.0.0.1:port/ari/pbx1
+    dialler.send({...})                          # kept while nobody answers; ApplicationRegistered comes after
+    dialler.wait_session(); dialler.hang_up(); dialler.refusals    # statuses of handshakes that failed
+    peer.rest_by_websocket = False               # RESTRequests are ignored, as by Asterisk 16
+    peer.websocket_requests                      # those that came by websocket
+
 From the command line, for benchmarks: `ari_peer.py --port 0 [--script steps.json]`; it prints the URL
 as its first line. Steps are a list, one list per step, carried out in order after an application is there:
 
@@ -146,7 +152,8 @@ def stasis_end(cid, app):
 class Session:
     """One event websocket that a client has opened."""
 
-    def __init__(self, peer, reader, writer, apps, query):
+    def __init__(self, peer, reader, writer, apps, query, mask=None):
+        self.mask = mask  # a client's frames are masked
         self.peer = peer
         self.reader = reader
         self.writer = writer
@@ -162,7 +169,10 @@ class Session:
 
     # ---- for the test's thread
     def send(self, *messages):
-        self._do(self._write, b"".join(frame(TEXT, to_bytes(m)) for m in messages))
+        self._do(self._write, b"".join(self.frame(TEXT, to_bytes(m)) for m in messages))
+
+    def frame(self, opcode, payload=b""):
+        return frame(opcode, payload, self.mask)
 
     def send_fixture(self, name, application=None):
         frames = fixture_frames(name, application or self.apps[0])
@@ -174,14 +184,14 @@ class Session:
 
     def send_cut(self, message, n):
         """The first n bytes of the message's frame, then the connection ends."""
-        self._do(self._write, frame(TEXT, to_bytes(message))[:n])
+        self._do(self._write, self.frame(TEXT, to_bytes(message))[:n])
         self._do(self.writer.close)
 
     def ping(self, payload=b""):
-        self._do(self._write, frame(PING, payload))
+        self._do(self._write, self.frame(PING, payload))
 
     def close(self, code=1000, reason=""):
-        self._do(self._write, frame(CLOSE, struct.pack(">H", code) + reason.encode()))
+        self._do(self._write, self.frame(CLOSE, struct.pack(">H", code) + reason.encode()))
         self._do(self.writer.close)
 
     def drop(self):
@@ -232,13 +242,14 @@ class Session:
                 if opcode == PING:
                     self.pings += 1
                     if self.pong:
-                        self._write(frame(PONG, payload))
+                        self._write(self.frame(PONG, payload))
                 elif opcode == CLOSE:
                     self.close_code = struct.unpack(">H", payload[:2])[0] if len(payload) >= 2 else 1005
-                    self._write(frame(CLOSE, payload[:2]))
+                    self._write(self.frame(CLOSE, payload[:2]))
                     break
                 elif opcode in (TEXT, BINARY):
                     self.received.append((opcode, payload))
+                    self.peer._text(self, payload)
                     self.peer._notify()
         except (asyncio.IncompleteReadError, ConnectionError, ValueError):
             pass
@@ -246,6 +257,90 @@ class Session:
             self.ended.set()
             self.peer._session_ended(self)
             self.writer.close()
+
+
+class Dialler:
+    """Asterisk's outbound websocket: it dials again and again, and what is sent meanwhile waits."""
+
+    def __init__(self, peer, port, apps, name, username, password, interval):
+        self.peer = peer
+        self.port = port
+        self.apps = list(apps)
+        self.target = f"/ari/{name}"
+        self.basic = base64.b64encode(f"{username}:{password}".encode()).decode()
+        self.interval = interval
+        self.waiting = []  # frames that nobody has heard yet
+        self.session = None
+        self.refusals = []
+        self.registers = True
+        self.resting = False
+
+    # ---- for the test's thread
+    def send(self, *messages):
+        self.peer._call(self._send, messages)
+
+    def wait_session(self, timeout=10):
+        return self.peer.wait(lambda: self.session, timeout, "nobody answers the dialler")
+
+    def hang_up(self):
+        """Ends the connection, and dials no more until dial_on()."""
+        self.resting = True
+        if self.session:
+            self.session.drop()
+
+    def dial_on(self):
+        self.resting = False
+
+    # ---- in the loop
+    def _send(self, messages):
+        if self.session:
+            self.session._write(b"".join(self.session.frame(TEXT, to_bytes(m)) for m in messages))
+        else:
+            self.waiting += messages
+
+    async def _run(self):
+        while True:
+            if not self.resting:
+                try:
+                    await self._dial()
+                except (OSError, asyncio.IncompleteReadError):
+                    pass
+            await asyncio.sleep(self.interval)
+
+    async def _dial(self):
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
+        self.peer._writers.add(writer)
+        try:
+            key = base64.b64encode(b"0123456789abcdef").decode()
+            writer.write((f"GET {self.target} HTTP/1.1\r\nSec-WebSocket-Version: 13\r\nUpgrade: websocket\r\n"
+                          f"Connection: Upgrade\r\nHost: 127.0.0.1:{self.port}\r\n"
+                          f"Authorization: Basic {self.basic}\r\nSec-WebSocket-Protocol: ari\r\n"
+                          f"Sec-WebSocket-Key: {key}\r\n\r\n").encode())
+            head = await reader.readuntil(b"\r\n\r\n")
+            status = int(head.split(b" ", 2)[1])
+            if status != 101:
+                self.refusals.append(status)
+                self.peer._notify()
+                return
+            await self._serve(reader, writer)
+        finally:
+            self.peer._writers.discard(writer)
+            writer.close()
+
+    async def _serve(self, reader, writer):
+        session = Session(self.peer, reader, writer, self.apps, {}, b"\x01\x02\x03\x04")
+        if self.registers:
+            self.waiting += [event("ApplicationRegistered", app) for app in self.apps]
+        session._write(b"".join(session.frame(TEXT, to_bytes(m)) for m in self.waiting))
+        self.waiting.clear()
+        self.session = session
+        self.peer.sessions.append(session)
+        self.peer._notify()
+        try:
+            await session._run()
+        finally:
+            self.session = None
+            self.peer._notify()
 
 
 class AriPeer:
@@ -272,6 +367,8 @@ class AriPeer:
         self.rest_raw = None
         self.requests = []
         self.sessions = []  # all that ever were, oldest first
+        self.rest_by_websocket = True
+        self.websocket_requests = []
         self.unauthorized = 0
         self.handshakes = 0
         self._live = {}  # application -> Session that owns it
@@ -325,6 +422,17 @@ class AriPeer:
         """Takes back what answer() said."""
         with self._changed:
             self._answers.pop((method, path), None)
+
+    def dial(self, port, *apps, name="pbx1", username="pbx1", password="s3cret", interval=0.1):
+        """Dials ws://127.0.0.1:port/ari/name for those applications from now on; returns the Dialler."""
+        dialler = Dialler(self, port, apps, name, username, password, interval)
+
+        async def begin():
+            task = asyncio.ensure_future(dialler._run())
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        self._run(begin())
+        return dialler
 
     def replace(self, app):
         """Another client takes the application: this is the last that its socket hears."""
@@ -515,6 +623,46 @@ class AriPeer:
         self._respond(writer, status, body, headers)
         await writer.drain()
         return True
+
+    def _text(self, session, payload):
+        """A text frame from the client: a RESTRequest, if this Asterisk knows them."""
+        if not self.rest_by_websocket:
+            return
+        try:
+            ask = json.loads(payload)
+        except ValueError:
+            return
+        if not isinstance(ask, dict) or ask.get("type") != "RESTRequest":
+            return
+        self.websocket_requests.append(ask)
+        task = asyncio.ensure_future(self._rest_by_websocket(session, ask))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _rest_by_websocket(self, session, ask):
+        uri = ask.get("uri", "")
+        url = urllib.parse.urlsplit("/" + uri)
+        body = ask.get("message_body", "").encode()
+        request = Request(ask.get("method"), url.path, dict(urllib.parse.parse_qsl(url.query)), {}, body,
+                          time.monotonic())
+        self.requests.append(request)
+        if self.rest_delay:
+            await asyncio.sleep(self.rest_delay)
+        if self.rest_drop:
+            session._reset()
+            return
+        status, answer = (405, {"message": "Invalid method"}) if uri.startswith(("/", "ari/")) else (0, None)
+        if not status:
+            status, answer, _ = self._lookup(request)
+        reply = {"type": "RESTResponse", "transaction_id": ask.get("transaction_id", ""),
+                 "request_id": ask.get("request_id", ""), "status_code": status, "reason_phrase": "X",
+                 "uri": uri.split("?")[0]}
+        if answer is not None:
+            reply |= {"content_type": "application/json", "message_body": to_bytes(answer).decode()}
+        app = session.apps[0] if session.apps else ""
+        session._write(session.frame(TEXT, to_bytes(reply | {"application": app, "timestamp": timestamp(),
+                                                             "asterisk_id": ENTITY})))
+        self._notify()
 
     def _lookup(self, request):
         with self._changed:

@@ -19,9 +19,9 @@
 #include "core/account.h"
 #include "core/cursor.h"
 #include "core/hub.h"
+#include "net/failures.h"
 #include "net/http_server.h"
 
-struct failures;
 struct queue;
 
 enum {
@@ -68,14 +68,6 @@ void answer_method(struct http_request *request, struct str allow);
 void answer_preflight(struct http_request *request);
 /* What a message that was not accepted gets; rc as of stream_append and port_deliver. */
 void answer_refused(struct http_request *request, int rc);
-
-/* --- failures.c: how often an address may be wrong --- */
-
-int failures_create(struct loop *loop, struct failures **ret);
-struct failures *failures_destroy(struct failures *failures);
-/* Seconds until the address may try again; 0: now. */
-unsigned failures_wait(struct failures *failures, struct str address);
-void failures_add(struct failures *failures, struct str address);
 
 /* --- access.c --- */
 

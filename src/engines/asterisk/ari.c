@@ -2,9 +2,9 @@
 /*
  * The engine as the core sees it.
  *
- * Each application has a websocket of its own, because Asterisk hands an application from socket
- * to socket by itself: one that is lost does not take the others along. The port is as well as the
- * worst of them, so that /readyz is false while any application gets no events.
+ * The applications of an engine live each for itself (ari_session.c): each may come by a websocket
+ * of its own. The port is as well as the worst of them, so that /readyz is false while any
+ * application gets no events.
  */
 #include "engines/asterisk/ari.h"
 
@@ -14,9 +14,9 @@
 #include <stdlib.h>
 
 #include "engines/asterisk/ari_internal.h"
-#include "engines/asterisk/ari_routes.h"
+#include "net/failures.h"
 
-enum { TARGET_BYTES = 16384, REST_IDLE_MS = 10000 };
+enum { TARGET_BYTES = 16384, ANSWER_BYTES = 64 * 1024 * 1024, REST_IDLE_MS = 10000 };
 
 /* From good to bad. */
 static int severity(enum port_state state)
@@ -67,28 +67,6 @@ struct ari_session *ari_engine_session(struct ari_engine *engine, struct str app
 	return NULL;
 }
 
-int ari_engine_get(struct ari_engine *engine, struct str target,
-		   void (*done)(void *arg, int rc, const struct http_response *response), void *arg,
-		   struct http_call **ret)
-{
-	struct http_header header = { STR("Authorization"), secret_str(&engine->authorization) };
-	struct http_call_init init = {
-		.method = STR("GET"),
-		.headers = &header,
-		.n_headers = 1,
-		.timeout_ms = engine->conf->timeout_ms,
-		.done = done,
-		.arg = arg,
-	};
-	const char *why;
-	int rc;
-
-	buf_clear(&engine->target);
-	rc = ari_route_target(engine->path, target, &engine->target, &why);
-	init.target = buf_str(&engine->target);
-	return rc < 0 ? rc : http_client_call(engine->rest, &init, ret);
-}
-
 /* "Basic " and base64 of user:password (RFC 7617). */
 static int set_authorization(struct ari_engine *engine)
 {
@@ -98,7 +76,8 @@ static int set_authorization(struct ari_engine *engine)
 
 	buf_init(&plain, 4096);
 	buf_init(&coded, 8192);
-	rc = buf_addf(&plain, "%s:%.*s", engine->conf->username, STR_ARG(password));
+	rc = buf_addf(&plain, "%s:%.*s", engine->conf->username ? engine->conf->username : "",
+		      STR_ARG(password));
 	if (rc == 0)
 		rc = buf_add(&coded, STR("Basic "));
 	if (rc == 0)
@@ -163,6 +142,17 @@ static int create_sessions(struct ari_engine *engine, struct err *e)
 	return 0;
 }
 
+static void links_destroy(struct ari_engine *engine)
+{
+	list_for_each_safe (it, &engine->links) {
+		struct ari_link *link = container_of(it, struct ari_link, link);
+
+		if (link->open && link->ws)
+			ws_close(link->ws, 1001, STR("voxbus stops"));
+		(void)ari_link_destroy(link);
+	}
+}
+
 static void ari_destroy(void *self)
 {
 	struct ari_engine *engine = self;
@@ -177,11 +167,14 @@ static void ari_destroy(void *self)
 		list_del(&s->link);
 		(void)ari_session_destroy(s);
 	}
+	links_destroy(engine);
 	task_cancel(&engine->writable);
 	task_cancel(&engine->closed);
+	(void)failures_destroy(engine->failures);
 	(void)http_client_destroy(engine->rest);
 	secret_fini(&engine->authorization);
 	buf_fini(&engine->target);
+	buf_fini(&engine->answer);
 	free(engine);
 }
 
@@ -198,11 +191,14 @@ static int ari_create(struct port *port, const struct port_env *env, const void 
 	engine->loop = env->loop;
 	engine->log = env->log;
 	engine->conf = conf;
+	engine->http = env->http;
 	engine->state = PORT_DOWN;
 	engine->path = url_path(str_from(engine->conf->url));
 	list_init(&engine->sessions);
+	list_init(&engine->links);
 	list_init(&engine->commands);
 	buf_init(&engine->target, TARGET_BYTES);
+	buf_init(&engine->answer, ANSWER_BYTES);
 	task_init(&engine->writable, env->loop, on_writable, engine);
 	task_init(&engine->closed, env->loop, on_closed, engine);
 	options.conns_max = engine->conf->connections;
@@ -212,6 +208,8 @@ static int ari_create(struct port *port, const struct port_env *env, const void 
 		if (rc < 0)
 			(void)err_set(e, rc, "no memory");
 	}
+	if (rc == 0 && failures_create(env->loop, &engine->failures) < 0)
+		rc = err_set(e, -ENOMEM, "no memory");
 	if (rc == 0)
 		rc = create_sessions(engine, e);
 	if (rc < 0) {
@@ -239,7 +237,10 @@ static void ari_adopt(void *self, struct str application, const struct object_re
 static int ari_start(void *self, struct err *e)
 {
 	struct ari_engine *engine = self;
+	int rc = ari_is_server(engine) ? ari_server_start(engine, e) : 0;
 
+	if (rc < 0)
+		return rc;
 	engine->started = true;
 	list_for_each (it, &engine->sessions)
 		ari_session_start(container_of(it, struct ari_session, link));
@@ -256,9 +257,10 @@ static void ari_stop(void *self)
 	struct ari_engine *engine = self;
 
 	engine->stopped = true;
+	ari_commands_drop(engine);
 	list_for_each (it, &engine->sessions)
 		ari_session_stop(container_of(it, struct ari_session, link));
-	ari_commands_drop(engine);
+	links_destroy(engine);
 	task_cancel(&engine->writable);
 	task_defer(&engine->closed);
 }
@@ -288,6 +290,10 @@ static size_t ari_stats(void *self, struct port_stat *ret, size_t n)
 		{ "synthesised", "Events made up by them.", false, engine->stats.synthesised },
 		{ "duplicates", "Events dropped because a resync had made them up already.", false,
 		  engine->stats.duplicates },
+		{ "foreign", "Events of applications that this engine does not list.", false,
+		  engine->stats.foreign },
+		{ "refused", "Websockets of Asterisk that were not let in.", false,
+		  engine->stats.refused },
 		{ "buffered", "Frames that wait behind a resync.", true, waiting },
 		{ "watched", "Channels and bridges believed to be there.", true, watched },
 	};

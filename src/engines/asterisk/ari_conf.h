@@ -5,16 +5,20 @@
 
 #include "config/schema.h"
 
-enum ari_websocket { ARI_WEBSOCKET_CLIENT };
+enum ari_websocket { ARI_WEBSOCKET_CLIENT, ARI_WEBSOCKET_SERVER };
+enum ari_rest_way { ARI_REST_HTTP, ARI_REST_WEBSOCKET };
 enum ari_on_replaced { ARI_STAND_DOWN, ARI_RECLAIM };
 
 struct ari_conf {
 	char *name;
-	char *url; /* http://host[:port][/path] */
-	char *username;
+	char *url;      /* http://host[:port][/path] */
+	char *username; /* NULL only where HTTP is not used at all */
 	struct secret password;
 	struct conf_strings applications; /* none: all of them */
 	int websocket;                    /* enum ari_websocket */
+	char *server_username;            /* with ARI_WEBSOCKET_SERVER never NULL */
+	struct secret server_password;    /* the same */
+	int rest;                         /* enum ari_rest_way */
 	uint64_t connections;
 	uint64_t ping_ms, stale_ms, dead_ms; /* ping < stale < dead */
 	uint64_t timeout_ms;

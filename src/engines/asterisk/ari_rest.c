@@ -11,23 +11,24 @@
 #include <errno.h>
 #include <stdlib.h>
 
-#include "engines/asterisk/ari_internal.h"
+#include "engines/asterisk/ari_call.h"
 #include "engines/asterisk/ari_routes.h"
 
 struct command {
 	struct list link; /* ari_engine.commands */
 	struct ari_engine *engine;
 	struct msg *msg;
-	struct http_call *call;
+	struct ari_call *call;
 	struct ari_made bound; /* by port_bind */
-	struct task answer;    /* one that needs no request */
+	struct task answer;    /* one that is not sent */
+	int status;            /* of that answer */
 	const char *why;
 };
 
 static struct command *command_destroy(struct command *c)
 {
 	if (c->call)
-		http_call_cancel(c->call);
+		ari_call_cancel(c->call);
 	task_cancel(&c->answer);
 	list_del(&c->link);
 	(void)msg_unref(c->msg);
@@ -131,7 +132,7 @@ static void on_answer_task(void *arg)
 {
 	struct command *c = arg;
 
-	reply_message(c, 400, c->why);
+	reply_message(c, c->status, c->why);
 }
 
 static void reply_failure(struct command *c, int rc)
@@ -142,7 +143,12 @@ static void reply_failure(struct command *c, int rc)
 	case -ENOENT:
 	case -EHOSTUNREACH:
 	case -ENETUNREACH:
+	case -ENOTCONN:
 		reply_message(c, 503, "Asterisk is not reachable: the command was not sent");
+		break;
+	case -EBUSY:
+		reply_message(c, 503,
+			      "Asterisk was busy with other commands: this one was not sent");
 		break;
 	case -ETIMEDOUT:
 		reply_message(c, 504,
@@ -193,40 +199,61 @@ static bool is_method(struct str s)
 	return s.n > 0 && s.n <= 16;
 }
 
-/* 0; -EINVAL: *c->why says why it will never go; -EAGAIN: the queue is full. */
+/* The link that carries the command's application; any other one has the same rights. */
+static struct ari_link *link_for(const struct command *c)
+{
+	struct ari_session *s = ari_engine_session(c->engine, c->msg->application);
+
+	if (s && s->carrier && s->carrier->open)
+		return s->carrier;
+	list_for_each (it, &c->engine->links) {
+		struct ari_link *link = container_of(it, struct ari_link, link);
+
+		if (link->open && !link->refused)
+			return link;
+	}
+	return NULL;
+}
+
+/* As ari_call_create; those that get an answer of our own have it in c->why. */
 static int command_request(struct command *c)
 {
-	struct ari_engine *engine = c->engine;
 	const struct msg *m = c->msg;
-	struct http_header headers[] = {
-		{ STR("Authorization"), secret_str(&engine->authorization) },
-		{ STR("Content-Type"),
-		  m->content_type.n ? m->content_type : STR("application/json") },
-	};
-	struct http_call_init init = {
+	bool by_link = c->engine->conf->rest == ARI_REST_WEBSOCKET;
+	struct ari_link *link = by_link ? link_for(c) : NULL;
+	struct ari_request request = {
 		.method = m->type,
-		.headers = headers,
+		.target = m->target,
+		.content_type = m->content_type.n ? m->content_type : STR("application/json"),
 		.body = blob_str(m->payload),
-		.timeout_ms = engine->conf->timeout_ms,
 		.done = on_done,
 		.arg = c,
 	};
-	int rc;
 
 	if (!is_method(m->type)) {
 		c->why = "the method is none";
 		return -EINVAL;
 	}
-	buf_clear(&engine->target);
-	rc = ari_route_target(engine->path, m->target, &engine->target, &c->why);
-	if (rc < 0)
-		return rc;
-	init.target = buf_str(&engine->target);
-	init.n_headers = init.body.n ? 2 : 1;
-	rc = http_client_call(engine->rest, &init, &c->call);
-	if (rc == -EINVAL)
-		c->why = "this is no request that HTTP can carry";
-	return rc;
+	if (by_link && !link)
+		return -ENOTCONN;
+	return ari_call_create(c->engine, link, &request, &c->why, &c->call);
+}
+
+/* The status of an answer of our own to a command that can't be sent, or 0: it is the hub's. */
+static int own_answer(struct command *c, int rc)
+{
+	switch (rc) {
+	case -EINVAL:
+		return 400;
+	case -EMSGSIZE:
+		c->why = "the command is over the 65535 bytes that Asterisk takes by websocket";
+		return 413;
+	case -ENOTCONN:
+		c->why = "Asterisk's websocket is not open: the command was not sent";
+		return 503;
+	default:
+		return 0;
+	}
 }
 
 int ari_command_send(struct ari_engine *engine, struct msg *msg)
@@ -246,7 +273,8 @@ int ari_command_send(struct ari_engine *engine, struct msg *msg)
 		bind_chosen(c);
 		return 0;
 	}
-	if (rc == -EINVAL) {
+	c->status = own_answer(c, rc);
+	if (c->status) {
 		task_defer(&c->answer);
 		return 0;
 	}

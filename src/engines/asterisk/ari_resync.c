@@ -21,7 +21,7 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
-#include "engines/asterisk/ari_internal.h"
+#include "engines/asterisk/ari_call.h"
 #include "engines/asterisk/ari_routes.h"
 #include "engines/asterisk/ari_synth.h"
 
@@ -29,7 +29,7 @@ enum { APPLICATION, CHANNELS, BRIDGES, QUESTIONS, EVENT_MAX = 65536 };
 
 struct question {
 	struct ari_resync *resync;
-	struct http_call *call;
+	struct ari_call *call;
 	struct buf body;
 	bool good;
 };
@@ -102,7 +102,7 @@ static struct ari_synth about(const struct ari_resync *r)
 {
 	const struct ari_session *s = r->session;
 
-	return (struct ari_synth){ s->application, str_make(s->entity, s->entity_n),
+	return (struct ari_synth){ s->application, str_make(s->entity.id, s->entity.n),
 				   clock_wall_ns() };
 }
 
@@ -311,6 +311,9 @@ static void on_answer(void *arg, int rc, const struct http_response *response)
 
 	q->call = NULL;
 	r->open--;
+	if (rc == 0 && ari_is_server(s->engine) &&
+	    (response->status == 401 || response->status == 403))
+		rc = -EACCES; /* a client's websocket would not have been let in */
 	if (rc < 0) {
 		ari_session_synced(s, rc);
 		return;
@@ -332,11 +335,18 @@ static void on_answer(void *arg, int rc, const struct http_response *response)
 static int ask(struct ari_resync *r, int which, struct str target)
 {
 	struct question *q = &r->questions[which];
+	struct ari_engine *engine = r->session->engine;
+	struct ari_request request = {
+		.method = STR("GET"), .target = target, .done = on_answer, .arg = q
+	};
+	const char *why;
 	int rc;
 
 	q->resync = r;
 	buf_init(&q->body, SIZE_MAX / 2);
-	rc = ari_engine_get(r->session->engine, target, on_answer, q, &q->call);
+	rc = ari_call_create(engine,
+			     engine->conf->rest == ARI_REST_WEBSOCKET ? r->session->carrier : NULL,
+			     &request, &why, &q->call);
 	r->open += rc == 0;
 	return rc;
 }
@@ -375,7 +385,7 @@ struct ari_resync *ari_resync_destroy(struct ari_resync *r)
 		return NULL;
 	for (int i = 0; i < QUESTIONS; i++) {
 		if (r->questions[i].call)
-			http_call_cancel(r->questions[i].call);
+			ari_call_cancel(r->questions[i].call);
 		buf_fini(&r->questions[i].body);
 	}
 	buf_fini(&r->event);

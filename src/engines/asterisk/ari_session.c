@@ -1,12 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One websocket for one application, for as long as the engine runs.
+ * One application of one Asterisk, for as long as the engine runs.
  *
- * Asterisk queues nothing for a socket that is away and disconnects one that reads slowly. So the
- * reader is never paused, a lost link is dialled again at once and then ever more slowly, and each
- * new link begins with a resync; frames that come meanwhile wait behind it, so that what happened
- * in the gap is told before what happened after it. (The states: ari_internal.h.)
- * A fault is a sentence that stays until the application is up again, however often it is dialled:
+ * Asterisk disconnects who reads slowly, so the reader is never paused. Each new link begins with
+ * a resync; frames that come meanwhile wait behind it, so that what happened in the gap is told
+ * before what happened after it. (The states: ari_internal.h. Who dials: ari_client.c,
+ * ari_server.c.)
+ * A fault is a sentence that stays until the application is up again, however often it is tried:
  * what does not change is said once.
  */
 #include <assert.h>
@@ -15,27 +15,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
-#include "base/rand.h"
-#include "engines/asterisk/ari_internal.h"
-#include "engines/asterisk/ari_routes.h"
+#include "engines/asterisk/ari_call.h"
 
-enum {
-	RETRY_FIRST_MS = 250,
-	RETRY_MAX_MS = 10000,
-	RETRY_FAILED_MS = 30000, /* a wrong password: Asterisk's admin may count the attempts */
-	PROVEN_MS = 5000,        /* up for so long: the next back-off begins anew */
-	POLL_MS = 60000,         /* while stood down: is the application free? */
-	RECLAIM_MS = 30000,
-	RECLAIM_JITTER_MS = 10000,
-	RECLAIM_AGAIN_MS = 300000, /* replaced again within this: no fight, stand down */
-	DRAIN_ROUND = 256,
-	URL_MAX = 4096,
-};
+enum { DRAIN_ROUND = 256 };
 
-static void set_fault(struct ari_session *s, enum port_state state, const char *fmt, ...)
-	__attribute__((format(printf, 3, 4)));
-
-static void set_fault(struct ari_session *s, enum port_state state, const char *fmt, ...)
+void ari_session_fault(struct ari_session *s, enum port_state state, const char *fmt, ...)
 {
 	va_list ap;
 
@@ -47,59 +31,53 @@ static void set_fault(struct ari_session *s, enum port_state state, const char *
 
 enum port_state ari_session_state(const struct ari_session *s, const char **ret_reason)
 {
+	bool stale = s->carrier && s->carrier->stale;
+
 	*ret_reason = s->reason;
 	if (s->phase != UP)
 		return s->fault;
-	*ret_reason = s->stale ? "no sign of life from Asterisk for a while; the link is closed "
-				 "and made anew if it lasts"
-			       : "";
-	return s->stale ? PORT_STALE : PORT_UP;
+	*ret_reason = stale ? "no sign of life from Asterisk for a while; the link is closed "
+			      "and made anew if it lasts"
+			    : "";
+	return stale ? PORT_STALE : PORT_UP;
 }
 
 /* ---- frames */
 
-static void replaced(struct ari_session *s);
-
-static void bad_frame(struct ari_session *s, struct str frame)
+static void take(struct ari_session *s, struct str frame, const struct ari_event *ev,
+		 unsigned flags)
 {
-	s->engine->stats.bad_frames++;
-	if (s->bad_told)
+	struct ari_engine *engine = s->engine;
+	char label[ARI_LABEL_MAX];
+	struct delivery d = { .kind = MSG_EVENT, .flags = flags, .payload = frame };
+
+	if (ev->asterisk_id.n && ev->asterisk_id.n <= sizeof(s->entity.id)) {
+		memcpy(s->entity.id, ev->asterisk_id.p, ev->asterisk_id.n);
+		s->entity.n = ev->asterisk_id.n;
+	}
+	if (!ari_tables_note(&s->tables, ev)) {
+		engine->stats.duplicates++;
 		return;
-	s->bad_told = true;
-	log_warn(s->engine->log, "bad event", "application=%.*s bytes=%zu begins=%.*s then=%s",
-		 STR_ARG(s->application), frame.n, (int)(frame.n < 64 ? frame.n : 64),
-		 frame.n ? frame.p : "", "dropped; further ones of this link are only counted");
+	}
+	d.application = ev->application.n ? ev->application : s->application;
+	d.node = ev->asterisk_id;
+	d.type = ev->type;
+	d.objects = ev->objects;
+	d.n_objects = ev->n_objects;
+	if (str_eq(ev->type, STR("StasisStart")))
+		d.label = ari_event_label(ev, label);
+	(void)port_deliver(engine->port, &d);
+	if (!ari_is_server(engine) && str_eq(ev->type, STR("ApplicationReplaced")) &&
+	    str_eq(d.application, s->application))
+		ari_client_replaced(s);
 }
 
 void ari_session_deliver(struct ari_session *s, struct str frame, unsigned flags)
 {
-	struct ari_engine *engine = s->engine;
-	char label[ARI_LABEL_MAX];
 	struct ari_event ev;
-	struct delivery d = { .kind = MSG_EVENT, .flags = flags, .payload = frame };
 
-	if (ari_event_parse(frame, &ev) < 0) {
-		bad_frame(s, frame);
-		return;
-	}
-	if (ev.asterisk_id.n && ev.asterisk_id.n <= sizeof(s->entity)) {
-		memcpy(s->entity, ev.asterisk_id.p, ev.asterisk_id.n);
-		s->entity_n = ev.asterisk_id.n;
-	}
-	if (!ari_tables_note(&s->tables, &ev)) {
-		engine->stats.duplicates++;
-		return;
-	}
-	d.application = ev.application.n ? ev.application : s->application;
-	d.node = ev.asterisk_id;
-	d.type = ev.type;
-	d.objects = ev.objects;
-	d.n_objects = ev.n_objects;
-	if (str_eq(ev.type, STR("StasisStart")))
-		d.label = ari_event_label(&ev, label);
-	(void)port_deliver(engine->port, &d);
-	if (str_eq(ev.type, STR("ApplicationReplaced")) && str_eq(d.application, s->application))
-		replaced(s);
+	if (ari_event_parse(frame, &ev) == 0)
+		take(s, frame, &ev, flags);
 }
 
 static bool backlog_add(struct ari_session *s, struct str frame)
@@ -185,121 +163,21 @@ static void overflow(struct ari_session *s, struct str frame)
 		now_up(s);
 }
 
-static void on_message(void *arg, struct str data, bool text)
+/* What a server's Asterisk had queued comes before ApplicationRegistered, and goes on at once. */
+void ari_session_event(struct ari_session *s, struct ari_link *link, struct str frame,
+		       const struct ari_event *event)
 {
-	struct ari_session *s = arg;
-
-	s->engine->stats.frames++;
-	if (!text)
-		bad_frame(s, data);
-	else if (s->phase == UP)
-		ari_session_deliver(s, data, 0);
-	else if ((s->phase == SYNCING || s->phase == DRAINING) && !backlog_add(s, data))
-		overflow(s, data);
-}
-
-static void on_stale(void *arg, bool stale)
-{
-	struct ari_session *s = arg;
-
-	s->stale = stale;
-	ari_engine_update(s->engine);
+	if (s->phase == REPLACED || s->phase == STOOD_DOWN)
+		return;
+	if (s->carrier != link || (s->phase != SYNCING && s->phase != DRAINING))
+		take(s, frame, event, 0);
+	else if (!backlog_add(s, frame))
+		overflow(s, frame);
 }
 
 /* ---- the link */
 
-/* Whatever the link had going is over; frames that came by it are delivered. */
-static void link_drop(struct ari_session *s)
-{
-	s->resync = ari_resync_destroy(s->resync);
-	task_cancel(&s->drain);
-	backlog_deliver(s, SIZE_MAX);
-	s->ws = ws_destroy(s->ws);
-	s->stale = false;
-	s->bad_told = false;
-}
-
-static void wait_then_dial(struct ari_session *s, uint64_t delay_ms)
-{
-	s->phase = WAITING;
-	(void)timer_start(&s->timer, delay_ms);
-	ari_engine_update(s->engine);
-}
-
-/* Between two attempts of the same fault; a fault of another kind begins with a quick one. */
-static uint64_t retry_delay(struct ari_session *s, enum port_state before)
-{
-	if (s->fault != before)
-		backoff_reset(&s->backoff);
-	return backoff_next_ms(&s->backoff);
-}
-
-static void lost(struct ari_session *s, const char *why)
-{
-	if (s->phase == UP && loop_now(s->engine->loop) - s->up_ms >= PROVEN_MS)
-		backoff_reset(&s->backoff);
-	set_fault(s, PORT_DOWN,
-		  "the websocket to Asterisk was lost (%s); calls go on there, "
-		  "retrying",
-		  why);
-	wait_then_dial(s, backoff_next_ms(&s->backoff));
-}
-
-static void unreachable(struct ari_session *s, const char *why)
-{
-	enum port_state before = s->fault;
-
-	set_fault(s, PORT_DOWN,
-		  "Asterisk is not reachable at %s (%s): is it running, and are its "
-		  "http.conf and our url right? Retrying",
-		  s->engine->conf->url, why);
-	wait_then_dial(s, retry_delay(s, before));
-}
-
-/* The handshake was answered, but not with a websocket. code: the status, 0 = it was not HTTP. */
-static void refused(struct ari_session *s, int code)
-{
-	const struct ari_conf *conf = s->engine->conf;
-	enum port_state before = s->fault;
-	bool slow = false;
-
-	if (code == 401) {
-		slow = true;
-		set_fault(s, PORT_FAILED,
-			  "wrong user name or password for ARI user \"%s\": make username and "
-			  "password of engine \"%s\" and ari.conf agree; retrying every 30 s",
-			  conf->username, conf->name);
-	} else if (code == 403) {
-		slow = true;
-		set_fault(s, PORT_FAILED,
-			  "ARI user \"%s\" is not allowed to read events from here: see permit, "
-			  "deny and acl in ari.conf; retrying every 30 s",
-			  conf->username);
-	} else if (code == 404) {
-		set_fault(s, PORT_FAILED,
-			  "ARI is not there at %s (404): is res_ari loaded, does ari.conf say "
-			  "enabled = yes, is the url right (it ends in /ari)? Retrying",
-			  conf->url);
-	} else if (code >= 500) {
-		set_fault(s, PORT_DOWN,
-			  "Asterisk answers %d at %s: it is still starting, or "
-			  "overloaded; retrying",
-			  code, conf->url);
-	} else if (code >= 200) {
-		set_fault(s, PORT_FAILED,
-			  "what answers at %s is not ARI (status %d): is the url right? Retrying",
-			  conf->url, code);
-	} else {
-		set_fault(
-			s, PORT_FAILED,
-			"what answers at %s speaks neither HTTP nor WebSocket as ARI does: is the "
-			"url right? Retrying",
-			conf->url);
-	}
-	wait_then_dial(s, slow ? RETRY_FAILED_MS : retry_delay(s, before));
-}
-
-static const char *reason_text(int reason)
+const char *ari_reason_text(int reason)
 {
 	switch (reason) {
 	case 0:
@@ -315,164 +193,56 @@ static const char *reason_text(int reason)
 	}
 }
 
-static void on_end(void *arg, int reason, int code, struct str text)
+static void unsynced(struct ari_session *s, int rc)
 {
-	struct ari_session *s = arg;
-	enum phase phase = s->phase;
-
-	link_drop(s);
-	if (phase == REPLACED || s->phase == REPLACED)
-		return; /* the timer goes on from here */
-	if (phase != DIALLING)
-		lost(s, reason_text(reason));
-	else if (code || reason == -EBADMSG || reason == -EACCES)
-		refused(s, code);
+	if (ari_is_server(s->engine))
+		ari_server_unsynced(s, rc);
 	else
-		unreachable(s, reason_text(reason));
+		ari_client_unsynced(s, rc);
 }
 
-static void on_open(void *arg)
+void ari_session_begin(struct ari_session *s, struct ari_link *link)
 {
-	struct ari_session *s = arg;
+	int rc;
 
-	log_info(s->engine->log, "websocket open", "application=%.*s", STR_ARG(s->application));
+	s->carrier = link;
 	s->phase = SYNCING;
-	if (ari_resync_create(s, &s->resync) < 0) {
-		link_drop(s);
-		lost(s, "no REST request could be made");
-	}
+	timer_stop(&s->timer);
+	ari_engine_update(s->engine);
+	rc = ari_resync_create(s, &s->resync);
+	if (rc < 0)
+		unsynced(s, rc);
 }
 
 void ari_session_synced(struct ari_session *s, int rc)
 {
 	s->resync = ari_resync_destroy(s->resync);
 	if (rc < 0) {
-		link_drop(s);
-		lost(s, reason_text(rc));
+		unsynced(s, rc);
 		return;
 	}
+	if (ari_is_server(s->engine))
+		backoff_reset(&s->backoff);
 	s->phase = DRAINING;
 	task_defer(&s->drain);
 }
 
-static void dial(struct ari_session *s)
+void ari_session_detach(struct ari_session *s)
 {
-	static const struct ws_events events = {
-		.on_open = on_open,
-		.on_message = on_message,
-		.on_stale = on_stale,
-		.on_end = on_end,
-	};
-	const struct ari_conf *conf = s->engine->conf;
-	struct ws_options options = {
-		.protocol = STR("ari"),
-		.authorization = secret_str(&s->engine->authorization),
-		.ping_ms = conf->ping_ms,
-		.stale_ms = conf->stale_ms,
-		.dead_ms = conf->dead_ms,
-	};
-	auto_buf struct buf url = { 0 };
-	struct err e = { "no memory" };
-	struct str root = str_from(conf->url);
-	int rc;
-
-	while (root.n && root.p[root.n - 1] == '/')
-		root.n--;
-	buf_init(&url, URL_MAX);
-	rc = buf_addf(&url, "%.*s/events?app=", STR_ARG(root));
-	if (rc == 0)
-		rc = ari_route_encode(&url, s->application);
-	if (s->fault != PORT_CONNECTING)
-		s->engine->stats.reconnects++;
-	s->phase = DIALLING;
-	if (rc == 0)
-		rc = ws_connect(s->engine->loop, buf_str(&url), &options, &events, s, &s->ws, &e);
-	if (rc < 0) {
-		s->ws = NULL;
-		set_fault(s, PORT_FAILED, "no websocket can be made: %s; retrying", e.text);
-		wait_then_dial(s, RETRY_FAILED_MS);
-		return;
-	}
-	ari_engine_update(s->engine);
-}
-
-/* ---- ApplicationReplaced: somebody else has it now */
-
-/* Called while a frame is handled: what is to be done to the link comes in a later turn. */
-static void replaced(struct ari_session *s)
-{
-	s->phase = REPLACED;
-	(void)timer_start(&s->timer, 0);
-}
-
-static void stand_down(struct ari_session *s)
-{
-	s->phase = STOOD_DOWN;
-	set_fault(s, PORT_FAILED,
-		  "the application was taken over by another ARI client; voxbus stands down: stop "
-		  "the other client, then restart voxbus");
-	(void)timer_start(&s->timer, POLL_MS);
-	ari_engine_update(s->engine);
-}
-
-static void after_replaced(struct ari_session *s)
-{
-	uint64_t now = loop_now(s->engine->loop);
-
-	link_drop(s);
-	if (s->engine->conf->on_replaced != ARI_RECLAIM ||
-	    (s->reclaimed_ms && now - s->reclaimed_ms < RECLAIM_AGAIN_MS)) {
-		stand_down(s);
-		return;
-	}
-	set_fault(s, PORT_DOWN,
-		  "the application was taken over by another ARI client; voxbus takes "
-		  "it back once, in about half a minute");
-	uint64_t delay = RECLAIM_MS + rand_below(RECLAIM_JITTER_MS);
-	s->reclaimed_ms = now + delay;
-	wait_then_dial(s, delay);
-}
-
-/* 404: no such application, so nobody holds it (Asterisk was restarted): it may be taken. */
-static void on_polled(void *arg, int rc, const struct http_response *response)
-{
-	struct ari_session *s = arg;
-
-	s->poll = NULL;
-	if (rc == 0 && response->status == 404) {
-		log_info(s->engine->log, "application free", "application=%.*s then=%s",
-			 STR_ARG(s->application), "connecting");
-		dial(s);
-	} else {
-		(void)timer_start(&s->timer, POLL_MS);
-	}
-}
-
-static void poll_application(struct ari_session *s)
-{
-	auto_buf struct buf target = { 0 };
-	int rc;
-
-	buf_init(&target, URL_MAX);
-	rc = buf_add(&target, STR("/applications/"));
-	if (rc == 0)
-		rc = ari_route_encode(&target, s->application);
-	if (rc == 0)
-		rc = ari_engine_get(s->engine, buf_str(&target), on_polled, s, &s->poll);
-	if (rc < 0)
-		(void)timer_start(&s->timer, POLL_MS);
+	s->resync = ari_resync_destroy(s->resync);
+	task_cancel(&s->drain);
+	backlog_deliver(s, SIZE_MAX);
+	s->carrier = NULL;
 }
 
 static void on_timer(void *arg)
 {
 	struct ari_session *s = arg;
 
-	if (s->phase == WAITING)
-		dial(s);
-	else if (s->phase == REPLACED)
-		after_replaced(s);
-	else if (s->phase == STOOD_DOWN)
-		poll_application(s);
+	if (!ari_is_server(s->engine))
+		ari_client_timer(s);
+	else if (s->phase == WAITING && s->carrier)
+		ari_session_begin(s, s->carrier);
 }
 
 /* ---- life */
@@ -490,7 +260,7 @@ int ari_session_create(struct ari_engine *engine, struct str application, struct
 	s->fault = PORT_CONNECTING;
 	timer_init(&s->timer, engine->loop, on_timer, s);
 	task_init(&s->drain, engine->loop, on_drain, s);
-	backoff_init(&s->backoff, RETRY_FIRST_MS, RETRY_MAX_MS);
+	backoff_init(&s->backoff, ARI_RETRY_FIRST_MS, ARI_RETRY_MAX_MS);
 	buf_init(&s->backlog, ARI_BACKLOG_BYTES);
 	ari_tables_init(&s->tables);
 	*ret = s;
@@ -499,7 +269,10 @@ int ari_session_create(struct ari_engine *engine, struct str application, struct
 
 void ari_session_start(struct ari_session *s)
 {
-	(void)timer_start(&s->timer, 0);
+	if (ari_is_server(s->engine))
+		ari_server_waits(s);
+	else
+		(void)timer_start(&s->timer, 0);
 }
 
 void ari_session_stop(struct ari_session *s)
@@ -508,11 +281,9 @@ void ari_session_stop(struct ari_session *s)
 	task_cancel(&s->drain);
 	s->resync = ari_resync_destroy(s->resync);
 	if (s->poll)
-		http_call_cancel(s->poll);
+		ari_call_cancel(s->poll);
 	s->poll = NULL;
-	if (s->ws && s->phase != DIALLING)
-		ws_close(s->ws, 1001, STR("voxbus stops"));
-	s->ws = ws_destroy(s->ws);
+	s->carrier = NULL;
 	s->phase = WAITING;
 }
 

@@ -6,10 +6,12 @@
  * The table is bounded. When it is full the address that began longest ago is forgotten: somebody
  * with thousands of addresses gets further tries that way, but nobody else is locked out.
  */
+#include "net/failures.h"
+
 #include <errno.h>
 #include <stdlib.h>
 
-#include "buses/longpoll/longpoll_internal.h"
+#include "base/map.h"
 
 enum { FAILURES_MAX = 20, WINDOW_MS = 60000, ADDRESSES_MAX = 4096, ADDRESS_SIZE = 48 };
 
