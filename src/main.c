@@ -3,7 +3,8 @@
  * voxbusd: reads its options and its configuration, then hands over to the daemon.
  *
  * Exit codes: 0 = stopped in order, 1 = could not start, 2 = the options or the configuration are
- * wrong (one line on standard error says where and what is allowed; nothing was started).
+ * wrong (one line on standard error says where and what is allowed; nothing was started). Those of
+ * --check-journal are in check_journal.h.
  */
 #include <getopt.h>
 #include <signal.h>
@@ -12,22 +13,26 @@
 #include <unistd.h>
 
 #include "base/log.h"
+#include "check_journal.h"
 #include "daemon.h"
 
 #define SYSTEM_CONFIG "/etc/voxbus/voxbus.yaml"
 
 enum { EXIT_FINE, EXIT_START, EXIT_CONFIG };
-enum action { RUN, CHECK, PRINT, DOC };
+enum action { RUN, CHECK, CHECK_JOURNAL, PRINT, DOC };
 
 struct options {
-	const char *file;
+	const char *file, *journal; /* NULL: the default; where the configuration says */
 	enum action action;
 };
 
 static const char usage[] =
-	"usage: voxbusd [-c FILE] [--check | --print] [--version] [--help]\n"
+	"usage: voxbusd [-c FILE] [--check | --check-journal[=DIR] | --print] [--version] "
+	"[--help]\n"
 	"  -c, --config FILE  the configuration (default: " SYSTEM_CONFIG ", else embedded)\n"
 	"      --check        say whether the configuration is right, and stop\n"
+	"      --check-journal[=DIR]  say what is wrong with the journal, change nothing, and "
+	"stop\n"
 	"      --print        print the effective configuration without secrets, and stop\n"
 	"      --version      print the version, and stop\n"
 	"The manual: voxbusd(8), voxbus.yaml(5).\n";
@@ -38,6 +43,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' },
 		{ "check", no_argument, NULL, 'k' },
+		{ "check-journal", optional_argument, NULL, 'j' },
 		{ "print", no_argument, NULL, 'p' },
 		{ "print-doc", no_argument, NULL, 'd' },
 		{ "version", no_argument, NULL, 'v' },
@@ -53,6 +59,10 @@ static int parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 'k':
 			o->action = CHECK;
+			break;
+		case 'j':
+			o->action = CHECK_JOURNAL;
+			o->journal = optarg;
 			break;
 		case 'p':
 			o->action = PRINT;
@@ -104,6 +114,8 @@ static int act(const struct options *o, struct voxbus_conf *conf)
 		(void)printf("%s: the configuration is right\n",
 			     o->file ? o->file : "embedded defaults");
 		return EXIT_FINE;
+	case CHECK_JOURNAL:
+		return check_journal(conf->data_dir, stdout);
 	case PRINT:
 		return voxbus_conf_print(conf, stdout) == 0 ? EXIT_FINE : EXIT_START;
 	default:
@@ -122,6 +134,8 @@ int main(int argc, char **argv)
 		return code;
 	if (o.action == DOC)
 		return voxbus_conf_doc(daemon_variants, stdout) == 0 ? EXIT_FINE : EXIT_START;
+	if (o.journal) /* no configuration is needed, nor wanted: it may be another machine's */
+		return check_journal(o.journal, stdout);
 	if (voxbus_conf_load(daemon_variants, o.file, &conf, &e) < 0) {
 		(void)fprintf(stderr, "%s\n", e.text);
 		return EXIT_CONFIG;

@@ -407,19 +407,23 @@ static void set_defaults(struct journal_options *o)
 	o->segment_bytes &= ~(size_t)(FILE_HEADER - 1);
 }
 
-static struct journal *create(const struct journal_inject *in)
+struct journal *journal_create(const struct journal_inject *in)
 {
 	struct journal *j = calloc(1, sizeof(*j));
 
 	if (!j)
 		return NULL;
+	j->dir = str_dup(str_from(in->options->dir));
+	if (!j->dir) {
+		free(j);
+		return NULL;
+	}
 	j->loop = in->loop;
 	j->log = in->log;
 	j->options = *in->options;
 	set_defaults(&j->options);
 	if (in->events)
 		j->events = *in->events;
-	j->dir = str_dup(str_from(in->options->dir));
 	j->dirfd = j->lockfd = -1;
 	j->sys = in->sys ? in->sys : &journal_sys_real;
 	j->age = (struct age_clock){ .wall_ms = in->wall_ms,
@@ -430,8 +434,11 @@ static struct journal *create(const struct journal_inject *in)
 	j->random = in->random ? in->random : real_random;
 	j->random_arg = in->random_arg;
 	j->stepped = in->stepped;
+	j->problem = in->problem;
+	j->problem_arg = in->problem_arg;
 	j->next_stream = j->next_number = 1;
 	map_init(&j->streams);
+	map_init(&j->ids);
 	states_init(&j->states);
 	list_init(&j->trimmed);
 	list_init(&j->aged);
@@ -445,16 +452,19 @@ static struct journal *create(const struct journal_inject *in)
 	return j;
 }
 
-static struct journal *destroy(struct journal *j)
+struct journal *journal_destroy(struct journal *j)
 {
+	if (!j)
+		return NULL;
 	reads_abandon(j);
 	task_cancel(&j->flush);
-	map_for_each (it, &j->streams)
-		jstream_forget(j, container_of(it, struct jstream, name_node));
+	map_for_each (it, &j->ids)
+		jstream_forget(j, container_of(it, struct jstream, id_node));
 	task_cancel(&j->flush);
 	timer_stop(&j->trim_timer);
 	timer_stop(&j->age_timer);
 	map_fini(&j->streams);
+	map_fini(&j->ids);
 	for (size_t i = 0; i < j->n_slots; i++)
 		(void)segment_destroy(j, j->slots[i]);
 	free(j->slots);
@@ -473,22 +483,19 @@ static struct journal *destroy(struct journal *j)
 
 int journal_open_injected(const struct journal_inject *in, struct journal **ret, struct err *e)
 {
-	struct journal *j = create(in);
+	struct journal *j = journal_create(in);
 	struct writer_options o;
 	struct file *states = NULL;
 	size_t end = 0;
 	int rc;
 
-	if (!j || !j->dir) {
-		if (j)
-			(void)destroy(j);
+	if (!j)
 		return err_set(e, -ENOMEM, "journal %s: out of memory", in->options->dir);
-	}
 	rc = open_dir(j, e);
 	if (rc == 0)
 		rc = journal_recover(j, &states, &end, e);
 	if (rc < 0) {
-		(void)destroy(j);
+		(void)journal_destroy(j);
 		return rc;
 	}
 	journal_writer_options(j, &o);
@@ -500,7 +507,7 @@ int journal_open_injected(const struct journal_inject *in, struct journal **ret,
 	if (rc < 0) {
 		(void)err_set(e, rc, "journal %s: cannot start its threads: %s", j->dir,
 			      strerror(-rc));
-		(void)destroy(j);
+		(void)journal_destroy(j);
 		return rc;
 	}
 	*ret = j;
@@ -542,5 +549,5 @@ struct journal *journal_close(struct journal *j)
 		log_error(j->log, "journal closed with losses", "error=%s", j->seen.failure.text);
 	take_written(j, &done, &removed);
 	j->writer = writer_destroy(j->writer);
-	return destroy(j);
+	return journal_destroy(j);
 }

@@ -5,12 +5,14 @@
  *   journal.c  open, append, put, progress, close    segment.c  segments: room, removal
  *   stream.c   names, marks, trim, drop, age         read.c     reads in the thread pool
  *   recover.c  what is on the disk at the start      state.c    the table of states
- *   age.c      the clock that ages are counted by
+ *   age.c      the clock that ages are counted by    problem.c  what is wrong: log or checker
+ *   check.c    recovery that changes nothing
  */
 #ifndef VOXBUS_JOURNAL_INTERNAL_H
 #define VOXBUS_JOURNAL_INTERNAL_H
 
 #include "journal/age.h"
+#include "journal/check.h"
 #include "journal/index.h"
 #include "journal/journal.h"
 #include "journal/record.h"
@@ -48,7 +50,7 @@ struct segment {
 struct jstream {
 	struct journal *journal;
 	struct map_node name_node; /* journal.streams */
-	struct map_node id_node;   /* of recovery's table */
+	struct map_node id_node;   /* journal.ids */
 	unsigned refs;             /* the journal's and those of reads */
 	uint64_t id;
 	uint64_t first, next; /* the index holds [first, next) */
@@ -75,11 +77,14 @@ struct journal {
 	int dirfd, lockfd;
 	const struct journal_sys *sys;
 	struct age_clock age;
+	void (*problem)(void *arg, const struct journal_problem *p); /* NULL: to the log */
+	void *problem_arg;
 	uint64_t (*random)(void *arg);
 	void *random_arg;
 	bool stepped;
 	uint64_t lsn;       /* the last given out */
 	struct map streams; /* struct jstream.name_node */
+	struct map ids;     /* struct jstream.id_node */
 	uint64_t next_stream;
 	struct list trimmed, aged; /* struct jstream.trim_link, .aged_link */
 	size_t n_aged, aged_done;  /* of the round of age checks that is under way */
@@ -116,6 +121,9 @@ struct journal_inject {
 	uint64_t (*random)(void *arg);
 	void *random_arg;
 	bool stepped;
+	/* Told what recovery finds wrong, instead of the log. */
+	void (*problem)(void *arg, const struct journal_problem *p);
+	void *problem_arg;
 };
 int journal_open_injected(const struct journal_inject *inject, struct journal **ret, struct err *e);
 /*
@@ -125,6 +133,13 @@ int journal_open_injected(const struct journal_inject *inject, struct journal **
  */
 bool journal_step_write(struct journal *j);
 bool journal_step_sync(struct journal *j);
+
+/* journal.c: one that is neither opened nor recovered yet (NULL: no memory), and its end. */
+struct journal *journal_create(const struct journal_inject *inject);
+struct journal *journal_destroy(struct journal *j);
+
+/* problem.c: counts a problem, and tells it to the log or to who checks. */
+void problem_tell(struct journal *j, const struct journal_problem *p);
 
 /* journal.c: puts a record (body.n is the sum of the parts) behind the others; gives it its lsn. */
 int journal_put_record(struct journal *j, struct segment *s, struct record *r,
@@ -145,6 +160,7 @@ void segment_removed(struct journal *j, struct file *f);
 
 /* stream.c */
 struct jstream *jstream_create(struct journal *j, uint64_t id);
+struct jstream *jstream_by_id(const struct journal *j, uint64_t id);
 int jstream_set_name(struct journal *j, struct jstream *js, struct str name);
 struct jstream *jstream_unref(struct jstream *js);
 /* Takes it out of the journal and gives up the journal's reference. */

@@ -18,23 +18,9 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "journal/journal_internal.h"
+#include "journal/recover_internal.h"
 
 enum { FILE_MAX = 1 << 30 };
-
-struct recovery {
-	struct journal *j;
-	struct map ids; /* struct jstream.id_node */
-	struct segment *s;
-	struct tomb *ghosts; /* streams whose drop was lost: another has their name */
-	size_t n_ghosts;
-	uint64_t lsn;
-	uint64_t newest_ms;     /* time of the newest record */
-	int64_t clock_ahead_ms; /* as the states' log says */
-	char *bytes;            /* of the file under way */
-	size_t n, mapped;
-	int rc;
-};
 
 /* A segment on the disk. */
 struct found {
@@ -43,157 +29,11 @@ struct found {
 	size_t records, tail;
 };
 
-static void report(struct recovery *rv, uint64_t number, size_t offset, size_t n, const char *what)
-{
-	char name[FILE_NAME_SIZE];
-
-	file_name(name, number);
-	rv->j->stats.damaged++;
-	log_warn(rv->j->log, "journal damaged",
-		 "dir=%s file=%s offset=%zu bytes=%zu what=%s then=%s", rv->j->dir, name, offset, n,
-		 what, "skipped");
-}
-
-static struct jstream *jstream_by_id(struct recovery *rv, uint64_t id, bool make)
-{
-	struct map_node *node = map_find(&rv->ids, str_make((char *)&id, sizeof(id)));
-	struct jstream *js;
-
-	if (node)
-		return container_of(node, struct jstream, id_node);
-	if (!make)
-		return NULL;
-	js = jstream_create(rv->j, id);
-	if (!js || map_add(&rv->ids, &js->id_node, str_make((char *)&js->id, sizeof(id))) < 0) {
-		rv->rc = -ENOMEM;
-		return jstream_unref(js);
-	}
-	if (id >= rv->j->next_stream)
-		rv->j->next_stream = id + 1;
-	js->since = rv->s->number;
-	return js;
-}
-
-static void jstream_lose(struct recovery *rv, struct jstream *js)
-{
-	map_del(&rv->ids, &js->id_node);
-	jstream_forget(rv->j, js);
-}
-
-/* Makes seq the next one: places for what is lost before it, or a new beginning. */
-static void jstream_skip_to(struct recovery *rv, struct jstream *js, uint64_t seq)
-{
-	if (js->index.count && seq - js->next > GAP_MAX)
-		jstream_cut(rv->j, js, js->next);
-	if (js->index.count == 0) {
-		js->first = js->next = seq;
-		return;
-	}
-	while (js->next < seq) {
-		if (index_reserve(&js->index) < 0) {
-			rv->rc = -ENOMEM;
-			return;
-		}
-		index_push(&js->index, (struct index_entry){ 0 });
-		js->next++;
-	}
-}
-
-static void apply_data(struct recovery *rv, size_t offset, const struct record *r)
-{
-	struct jstream *js = jstream_by_id(rv, r->stream, true);
-
-	if (!js)
-		return;
-	js->mention = rv->s->number;
-	if (r->seq < js->next || r->seq == UINT64_MAX) {
-		report(rv, rv->s->number, offset, record_size(r->body.n), "number out of order");
-		return;
-	}
-	if (r->seq > js->next)
-		jstream_skip_to(rv, js, r->seq);
-	if (rv->rc == 0)
-		rv->rc = jstream_push(rv->j, js, rv->s, offset, r);
-	rv->j->stats.recovered++;
-}
-
-/* Two streams with one name: the newer was made after the older's drop. The survivor, or NULL. */
-static struct jstream *jstream_take_name(struct recovery *rv, struct jstream *js, struct str name)
-{
-	struct map_node *node = map_find(&rv->j->streams, name);
-	struct jstream *other = node ? container_of(node, struct jstream, name_node) : NULL;
-	struct jstream *older = other && other->id > js->id ? js : other;
-	struct tomb *ghosts;
-
-	if (older) {
-		ghosts = realloc(rv->ghosts, (rv->n_ghosts + 1) * sizeof(*ghosts));
-		if (!ghosts) {
-			rv->rc = -ENOMEM;
-			return NULL;
-		}
-		rv->ghosts = ghosts;
-		rv->ghosts[rv->n_ghosts++] = (struct tomb){ older->id, older->since };
-		jstream_lose(rv, older);
-		if (older == js)
-			return NULL;
-	}
-	rv->rc = jstream_set_name(rv->j, js, name);
-	return rv->rc < 0 ? NULL : js;
-}
-
-static void apply_mark(struct recovery *rv, size_t offset, const struct record *r)
-{
-	struct jstream *js;
-	struct str name;
-	uint64_t next;
-
-	if (!record_mark(r, &next, &name) || name.n > NAME_MAX_BYTES) {
-		report(rv, rv->s->number, offset, record_size(r->body.n), "malformed mark");
-		return;
-	}
-	js = jstream_by_id(rv, r->stream, true);
-	if (js && r->type == RECORD_NAME && !js->name)
-		js = jstream_take_name(rv, js, name);
-	if (!js)
-		return;
-	js->mention = rv->s->number;
-	if (r->type == RECORD_NAME && js->named != rv->s)
-		jstream_set_named(js, rv->s);
-	jstream_cut(rv->j, js, r->seq);
-	if (next > js->next)
-		jstream_skip_to(rv, js, next);
-}
-
-static void apply_drop(struct recovery *rv, const struct record *r)
-{
-	struct jstream *js = jstream_by_id(rv, r->stream, false);
-
-	if (!js)
-		return;
-	rv->rc = segment_bury(rv->s, (struct tomb){ js->id, js->since });
-	jstream_lose(rv, js);
-}
-
-static void on_segment_record(void *arg, size_t offset, const struct record *r)
-{
-	struct recovery *rv = arg;
-
-	if (rv->rc < 0)
-		return;
-	rv->newest_ms = age_later(rv->newest_ms, r->wall_ms);
-	if (r->type == RECORD_DATA)
-		apply_data(rv, offset, r);
-	else if (r->type == RECORD_NAME || r->type == RECORD_TRIM)
-		apply_mark(rv, offset, r);
-	else if (r->type == RECORD_DROP)
-		apply_drop(rv, r);
-}
-
 static void on_segment_damage(void *arg, size_t offset, size_t n)
 {
 	struct recovery *rv = arg;
 
-	report(rv, rv->s->number, offset, n, "not a record");
+	recover_report_range(rv, rv->s->number, offset, n);
 }
 
 static void on_state_record(void *arg, size_t offset, const struct record *r)
@@ -203,14 +43,15 @@ static void on_state_record(void *arg, size_t offset, const struct record *r)
 
 	rv->newest_ms = age_later(rv->newest_ms, r->wall_ms);
 	if (rc == -EBADMSG)
-		report(rv, 0, offset, record_size(r->body.n), "malformed state");
+		recover_report(rv, 0, offset, record_size(r->body.n), "a malformed state",
+			       "skips it");
 	else if (rc < 0)
 		rv->rc = rc;
 }
 
 static void on_state_damage(void *arg, size_t offset, size_t n)
 {
-	report(arg, 0, offset, n, "not a record");
+	recover_report_range(arg, 0, offset, n);
 }
 
 static int read_at(const struct journal_sys *sys, int fd, char *p, size_t n, size_t offset)
@@ -310,8 +151,12 @@ static int read_file_header(struct recovery *rv, uint64_t number, struct file_he
 	if (rc > 0 && (ret->kind != (number ? FILE_SEGMENT : FILE_STATES) || ret->number != number))
 		rc = -EBADMSG;
 	if (rc < 0 || damaged)
-		report(rv, number, 0, FILE_HEADER,
-		       damaged ? "one of two headers" : "header: the file is left aside");
+		recover_report(rv, number, 0, FILE_HEADER,
+			       damaged ? "one of its two headers is damaged"
+				       : "both its headers are damaged",
+			       damaged  ? "uses the other"
+			       : number ? "leaves the file aside"
+					: "refuses to go on");
 	return rc > 0 ? 1 : 0;
 }
 
@@ -332,7 +177,7 @@ static int unlink_segment(struct recovery *rv, uint64_t number)
 
 static int scan_segment(struct recovery *rv, struct found *f)
 {
-	struct scan_events events = { on_segment_record, on_segment_damage, rv };
+	struct scan_events events = { recover_apply, on_segment_damage, rv };
 	struct file_header h;
 	struct scan_result res;
 	int fd = load(rv, f->number), rc;
@@ -350,6 +195,7 @@ static int scan_segment(struct recovery *rv, struct found *f)
 	if (rc < 0)
 		return rc;
 	rv->s = f->s;
+	rv->generation = h.generation;
 	file_scan(str_make(rv->bytes, rv->n), &h, &events, &res);
 	f->s->end = f->s->written = res.end;
 	f->records = res.records;
@@ -365,14 +211,9 @@ static int cut_tail(struct recovery *rv, struct segment *s, size_t tail)
 	struct journal *j = rv->j;
 	int fd = s->file->fd;
 
-	if (tail) {
-		j->stats.torn_bytes += tail;
-		log_warn(j->log, "journal torn",
-			 "dir=%s segment=%" PRIu64 " offset=%zu bytes=%zu then=%s", j->dir,
-			 s->number, s->end, tail, "cut: it was never acknowledged");
-		if (j->sys->ftruncate(fd, (off_t)s->end) < 0)
-			return -errno;
-	}
+	recover_report_torn(rv, s->number, s->end, tail);
+	if (tail && j->sys->ftruncate(fd, (off_t)s->end) < 0)
+		return -errno;
 	if (s->size <= s->end)
 		return 0;
 	if (j->sys->fallocate(fd, 0, (off_t)s->end, (off_t)(s->size - s->end)) < 0) {
@@ -385,7 +226,7 @@ static int cut_tail(struct recovery *rv, struct segment *s, size_t tail)
 
 static int remove_empty(struct recovery *rv, struct found *f)
 {
-	rv->j->stats.torn_bytes += f->tail;
+	recover_report_torn(rv, f->number, f->s->end, f->tail);
 	f->s = segment_destroy(rv->j, f->s);
 	return unlink_segment(rv, f->number);
 }
@@ -407,7 +248,8 @@ static int settle_tails(struct recovery *rv, struct found *found, size_t n)
 			continue;
 		if (last < n && i < last) {
 			if (f->tail)
-				report(rv, f->number, f->s->end, f->tail, "not a record");
+				recover_report(rv, f->number, f->s->end, f->tail, "not a record",
+					       "skips it");
 		} else if (i == last) {
 			j->current = f->s;
 			rc = cut_tail(rv, f->s, f->tail);
@@ -495,16 +337,19 @@ static int recover_segments(struct recovery *rv, struct err *e)
 /* Streams without a name can't be asked for. */
 static void lose_nameless(struct recovery *rv)
 {
-	map_for_each (it, &rv->ids) {
+	map_for_each (it, &rv->j->ids) {
 		struct jstream *js = container_of(it, struct jstream, id_node);
+		char name[FILE_NAME_SIZE];
+		struct journal_problem p = { .file = name,
+					     .what = "the name is lost",
+					     .then = "skips its records",
+					     .stream = js->id };
 
 		if (js->name)
 			continue;
-		rv->j->stats.damaged++;
-		log_warn(rv->j->log, "journal damaged",
-			 "dir=%s stream=%" PRIu64 " records=%u what=%s then=%s", rv->j->dir, js->id,
-			 js->index.count, "its name is lost", "skipped");
-		jstream_lose(rv, js);
+		file_name(name, js->mention);
+		problem_tell(rv->j, &p);
+		jstream_forget(rv->j, js);
 	}
 }
 
@@ -515,6 +360,8 @@ static int scan_states(struct recovery *rv)
 	struct scan_result res;
 	int fd = load(rv, 0), rc;
 
+	if (fd == -ENOENT && rv->j->stats.segments)
+		recover_report(rv, 0, 0, 0, "is missing", "goes on without the states");
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	(void)close(fd);
@@ -522,8 +369,9 @@ static int scan_states(struct recovery *rv)
 	if (rc <= 0)
 		return rc < 0 ? rc : -EBADMSG;
 	rv->clock_ahead_ms = (int64_t)h.size;
+	rv->generation = h.generation;
 	file_scan(str_make(rv->bytes, rv->n), &h, &events, &res);
-	rv->j->stats.torn_bytes += res.tail;
+	recover_report_torn(rv, 0, res.end, res.tail);
 	if (res.lsn > rv->lsn)
 		rv->lsn = res.lsn;
 	return rv->rc;
@@ -573,7 +421,6 @@ int journal_recover(struct journal *j, struct file **ret_states, size_t *ret_end
 	struct recovery rv = { .j = j };
 	int rc;
 
-	map_init(&rv.ids);
 	rc = recover_segments(&rv, e);
 	if (rc == 0)
 		lose_nameless(&rv);
@@ -584,9 +431,6 @@ int journal_recover(struct journal *j, struct file **ret_states, size_t *ret_end
 		*ret_states = file_unref(*ret_states);
 		(void)err_set(e, rc, "journal %s: out of memory", j->dir);
 	}
-	if (rc < 0) /* those with a name are the journal's */
-		lose_nameless(&rv);
-	map_fini(&rv.ids);
 	free(rv.ghosts);
 	unload(&rv);
 	if (rc == 0 && (j->stats.segments || j->stats.damaged || j->stats.torn_bytes))

@@ -36,7 +36,18 @@ struct jstream *jstream_create(struct journal *j, uint64_t id)
 	list_init(&js->named_link);
 	list_init(&js->trim_link);
 	list_init(&js->aged_link);
+	if (map_add(&j->ids, &js->id_node, str_make((char *)&js->id, sizeof(js->id))) < 0) {
+		free(js);
+		return NULL;
+	}
 	return js;
+}
+
+struct jstream *jstream_by_id(const struct journal *j, uint64_t id)
+{
+	struct map_node *node = map_find(&j->ids, str_make((char *)&id, sizeof(id)));
+
+	return node ? container_of(node, struct jstream, id_node) : NULL;
 }
 
 int jstream_set_name(struct journal *j, struct jstream *js, struct str name)
@@ -72,6 +83,7 @@ void jstream_forget(struct journal *j, struct jstream *js)
 		map_del(&j->streams, &js->name_node);
 		j->stats.streams--;
 	}
+	map_del(&j->ids, &js->id_node);
 	js->dropped = true;
 	(void)jstream_unref(js);
 }
@@ -86,8 +98,11 @@ struct jstream *journal_stream(struct journal *j, struct str name)
 	if (!name.n || name.n > NAME_MAX_BYTES || j->stats.streams >= STREAMS_MAX)
 		return NULL;
 	js = jstream_create(j, j->next_stream);
-	if (!js || jstream_set_name(j, js, name) < 0)
-		return jstream_unref(js);
+	if (!js || jstream_set_name(j, js, name) < 0) {
+		if (js)
+			jstream_forget(j, js);
+		return NULL;
+	}
 	j->next_stream++;
 	return js;
 }

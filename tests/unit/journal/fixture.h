@@ -204,7 +204,7 @@ static inline struct journal_stats fx_stats(const struct fx *fx)
 /* A file of the journal in memory. */
 static inline char *fx_slurp(const struct fx *fx, const char *name, size_t *ret_n)
 {
-	char path[128], *p;
+	char path[512], *p;
 	FILE *f;
 
 	(void)snprintf(path, sizeof(path), "%s/%s", fx->dir, name);
