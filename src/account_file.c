@@ -4,6 +4,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <stdio.h>
 #include <string.h>
 #include <unistd.h>
@@ -53,19 +54,57 @@ static int read_file(const char *path, struct made_account *ret, struct err *e)
 	return parse(path, str_make(text, (size_t)n), ret, e);
 }
 
+static int write_all(int fd, struct str text)
+{
+	while (text.n) {
+		ssize_t n = write(fd, text.p, text.n);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		if (n <= 0)
+			return n < 0 ? -errno : -EIO;
+		text = str_skip(text, (size_t)n);
+	}
+	return fsync(fd) < 0 ? -errno : 0;
+}
+
+/* So that the name survives a power cut, too. */
+static int sync_dir(const char *path)
+{
+	char dir[PATH_MAX];
+	const char *slash = strrchr(path, '/');
+	int fd, rc;
+
+	(void)snprintf(dir, sizeof(dir), "%.*s", slash ? (int)(slash - path + 1) : 1,
+		       slash ? path : ".");
+	fd = open(dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	rc = fd < 0 || fsync(fd) < 0 ? -errno : 0;
+	if (fd >= 0)
+		(void)close(fd);
+	return rc;
+}
+
+/* Under another name first: the file is whole or not there. */
 static int write_file(const char *path, struct str text, struct err *e)
 {
-	int fd = open(path, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
-	bool ok;
+	char temporary[PATH_MAX];
+	int fd, rc;
 
+	(void)snprintf(temporary, sizeof(temporary), "%s.tmp", path);
+	fd = open(temporary, O_WRONLY | O_CREAT | O_TRUNC | O_NOFOLLOW | O_CLOEXEC, 0600);
 	if (fd < 0)
-		return err_set(e, -errno, "%s: %s", path, strerror(errno));
-	ok = write(fd, text.p, text.n) == (ssize_t)text.n && fsync(fd) == 0;
-	if (close(fd) < 0 || !ok) {
-		(void)unlink(path);
-		return err_set(e, -EIO, "%s: can't be written: is the disk full?", path);
-	}
-	return 0;
+		return err_set(e, -errno, "%s: %s", temporary, strerror(errno));
+	rc = write_all(fd, text);
+	if (close(fd) < 0 && rc == 0)
+		rc = -errno;
+	if (rc == 0 && rename(temporary, path) < 0)
+		rc = -errno;
+	if (rc == 0)
+		rc = sync_dir(path);
+	if (rc == 0)
+		return 0;
+	(void)unlink(temporary);
+	return err_set(e, rc, "%s: can't be written: %s", path, strerror(-rc));
 }
 
 int account_file_load(const char *path, struct made_account *ret, struct err *e)
