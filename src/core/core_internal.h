@@ -62,9 +62,11 @@ struct streams {
 	const struct log *log;
 	struct journal *journal;
 	struct stream_limits limits;
-	struct map by_name; /* struct stream.node */
-	struct list dirty;  /* struct stream.dirty */
-	struct list loads;  /* struct cursor_load.link */
+	struct map by_name;   /* struct stream.node */
+	struct list dirty;    /* struct stream.dirty */
+	struct list loads;    /* struct cursor_load.link */
+	struct list resident; /* struct stream.resident: recorded ones, longest ago first */
+	size_t loaded;        /* bytes that cursors have read and not taken */
 	struct task task;
 	struct waitings writing, syncing, finished;
 	struct syncs syncs;
@@ -78,9 +80,10 @@ struct streams {
 struct stream {
 	struct map_node node; /* streams.by_name */
 	struct streams *set;
-	struct list cursors; /* struct cursor.link */
-	struct list dirty;   /* streams.dirty: visible moved or to be trimmed */
-	struct jstream *js;  /* NULL: in memory alone */
+	struct list cursors;  /* struct cursor.link */
+	struct list dirty;    /* streams.dirty: visible moved or to be trimmed */
+	struct list resident; /* streams.resident, while its ring has something */
+	struct jstream *js;   /* NULL: in memory alone */
 	struct ring ring;
 	uint64_t first, visible, next;
 	uint64_t fresh_from; /* numbers below are of an earlier run */
@@ -92,7 +95,19 @@ struct stream {
 	char name[];
 };
 
-size_t msg_bytes(const struct msg *msg);
+/* ---- stream_memory.c: what is kept in memory, and who gives way */
+/* The newest message of the ring is counted, and the stream is the last to give way. */
+void stream_keep(struct stream *stream, const struct msg *msg);
+/* Drops the oldest of the ring. */
+void stream_shift(struct stream *stream);
+/* After an append: makes room where the limits are passed. */
+void stream_evict(struct stream *stream);
+/* How much a cursor that is behind may read at once; what it then holds until it is taken. */
+size_t streams_load_bytes(const struct streams *set);
+void streams_loaded(struct streams *set, const struct msg *msg, bool on);
+
+/* ---- stream.c */
+void stream_drop_below(struct stream *stream, uint64_t seq);
 /* Readers may see what is below `visible`. */
 void stream_show(struct stream *stream, uint64_t visible);
 /* Something may be there for readers of this stream: they hear of it in a later turn. */

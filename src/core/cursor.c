@@ -17,7 +17,7 @@
 #include "core/core_internal.h"
 #include "journal/journal.h"
 
-enum { SLOTS_FIRST = 4, LOAD_BYTES = 262144, RETRY_MS = 1000 };
+enum { SLOTS_FIRST = 4, RETRY_MS = 1000 };
 enum { SLOT_SETTLED, SLOT_IN_FLIGHT, SLOT_GIVEN_BACK };
 
 static struct cursor_slot *slot(const struct cursor *c, uint64_t seq)
@@ -83,6 +83,19 @@ int cursor_create(struct stream *stream, unsigned flags, size_t window, void (*o
 	return 0;
 }
 
+static void loaded_shift(struct cursor *c)
+{
+	streams_loaded(c->stream->set, ring_get(&c->loaded, c->loaded.first), false);
+	ring_shift(&c->loaded);
+}
+
+static void loaded_clear(struct cursor *c)
+{
+	while (c->loaded.n)
+		loaded_shift(c);
+	ring_fini(&c->loaded);
+}
+
 struct cursor *cursor_destroy(struct cursor *c)
 {
 	if (!c)
@@ -94,7 +107,7 @@ struct cursor *cursor_destroy(struct cursor *c)
 	for (uint64_t seq = c->floor; seq < c->next; seq++)
 		(void)msg_unref(slot(c, seq)->msg);
 	list_del(&c->link);
-	ring_fini(&c->loaded);
+	loaded_clear(c);
 	(void)stream_unref(c->stream);
 	free(c->slots);
 	free(c);
@@ -161,6 +174,8 @@ static int loaded_add(struct cursor *c, const struct journal_record *record)
 	if (m->ttl_ms && m->seq < c->stream->fresh_from)
 		m->expires_ms = streams_expiry(c->stream->set, m);
 	rc = ring_push(&c->loaded, m);
+	if (rc == 0)
+		streams_loaded(c->stream->set, m, true);
 	(void)msg_unref(m);
 	return rc;
 }
@@ -211,13 +226,13 @@ static void load_start(struct cursor *c)
 
 	if (c->load || timer_running(&c->retry))
 		return;
-	ring_fini(&c->loaded);
+	loaded_clear(c);
 	load = malloc(sizeof(*load));
 	if (load) {
 		*load = (struct cursor_load){ .cursor = c, .from = c->next };
 		streams_add_load(c->stream->set, load);
 		if (journal_read(streams_journal(c->stream->set), c->stream->js, c->next,
-				 LOAD_BYTES, on_loaded, load) == 0) {
+				 streams_load_bytes(c->stream->set), on_loaded, load) == 0) {
 			c->load = load;
 			return;
 		}
@@ -240,7 +255,7 @@ static struct msg *find_next(struct cursor *c)
 	m = ring_get(&s->ring, c->next);
 	if (!m) {
 		while (c->loaded.n && c->loaded.first < c->next)
-			ring_shift(&c->loaded);
+			loaded_shift(c);
 		m = ring_get(&c->loaded, c->next);
 	}
 	if (m)

@@ -90,6 +90,15 @@ struct msg *msg_create(const struct msg *init)
 	return m;
 }
 
+size_t msg_bytes(const struct msg *msg)
+{
+	size_t strings =
+		(size_t)(msg->content_type.p + msg->content_type.n - (const char *)(msg + 1));
+
+	return sizeof(*msg) + strings +
+	       (msg->payload ? sizeof(*msg->payload) + msg->payload->n : 0);
+}
+
 struct msg *msg_ref(struct msg *msg)
 {
 	msg->refs++;

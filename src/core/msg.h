@@ -66,6 +66,9 @@ struct msg *msg_ref(struct msg *msg);
 /* Always NULL: m = msg_unref(m). Takes NULL. */
 struct msg *msg_unref(struct msg *msg);
 
+/* What it takes in memory, its payload included. */
+size_t msg_bytes(const struct msg *msg);
+
 /* What the journal keeps of a message, apart from seq and payload, which follow it. 0 or -ENOMEM. */
 int msg_encode(const struct msg *msg, struct buf *head);
 /* Back from head and payload together: 0 and *ret (with MSG_RECOVERED), -EBADMSG, -ENOMEM. */

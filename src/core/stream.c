@@ -22,8 +22,7 @@
 enum {
 	RING_MAX = 1024,
 	MEMORY_MAX = 10000,
-	MEMORY_BYTES = 256 << 20,
-	SPARE = 16, /* messages that a stream without a record keeps when memory is short */
+	MEMORY_BYTES = 32 << 20,
 	HEAD_MAX = 1 << 20,
 	SEVEN_DAYS_MS = 604800000
 };
@@ -63,18 +62,6 @@ uint64_t streams_expiry(const struct streams *set, const struct msg *msg)
 	return set->started_ms + (age_ms < msg->ttl_ms ? msg->ttl_ms - age_ms : 0);
 }
 
-size_t msg_bytes(const struct msg *msg)
-{
-	return sizeof(*msg) + blob_str(msg->payload).n;
-}
-
-static void shift(struct stream *s)
-{
-	s->set->stats.bytes_in_memory -= msg_bytes(ring_get(&s->ring, s->ring.first));
-	s->set->stats.messages_in_memory--;
-	ring_shift(&s->ring);
-}
-
 static void stream_forget(struct stream *s)
 {
 	map_del(&s->set->by_name, &s->node);
@@ -84,12 +71,12 @@ static void stream_forget(struct stream *s)
 		(void)jstream_drop(s->set->journal, s->js);
 	}
 	while (s->ring.n)
-		shift(s);
+		stream_shift(s);
 	ring_fini(&s->ring);
 	free(s);
 }
 
-static void stream_drop_below(struct stream *s, uint64_t seq)
+void stream_drop_below(struct stream *s, uint64_t seq)
 {
 	if (seq > s->visible)
 		seq = s->visible;
@@ -97,7 +84,7 @@ static void stream_drop_below(struct stream *s, uint64_t seq)
 		return;
 	s->first = seq;
 	while (s->ring.n && s->ring.first < seq)
-		shift(s);
+		stream_shift(s);
 }
 
 void stream_trim(struct stream *s, uint64_t seq)
@@ -175,38 +162,6 @@ void stream_mark(struct stream *s, bool wake)
 	if (list_empty(&s->dirty))
 		list_add_tail(&s->set->dirty, &s->dirty);
 	task_defer(&s->set->task);
-}
-
-/* Recorded streams go on on the disk, the others lose their oldest. */
-static void stream_evict(struct stream *s)
-{
-	const struct stream_limits *limits = &s->set->limits;
-	const struct stream_stats *stats = &s->set->stats;
-	bool recorded = s->js && !s->detached;
-	size_t keep = recorded ? limits->ring_max : limits->memory_max,
-	       least = recorded ? 0 : SPARE;
-
-	/* While the disk can't be read, memory is all there is. */
-	if (recorded && s->set->stalled)
-		return;
-	while (s->ring.n && s->ring.first < s->visible &&
-	       (s->ring.n > keep ||
-		(s->ring.n > least && stats->bytes_in_memory > limits->memory_bytes))) {
-		uint64_t before = s->first;
-
-		if (recorded) {
-			shift(s);
-			continue;
-		}
-		stream_drop_below(s, s->ring.first + 1);
-		s->set->stats.dropped += s->first - before;
-	}
-}
-
-void stream_spill(struct stream *s)
-{
-	while (s->js && !s->detached && s->ring.n && s->ring.first < s->visible)
-		shift(s);
 }
 
 uint64_t stream_discard(struct stream *s)
@@ -304,6 +259,7 @@ int streams_create(struct loop *loop, const struct log *log, const struct stream
 	map_init(&set->by_name);
 	list_init(&set->dirty);
 	list_init(&set->loads);
+	list_init(&set->resident);
 	list_init(&set->syncs.asked);
 	list_init(&set->syncs.waiting);
 	set->syncs.tidy = &set->task;
@@ -347,6 +303,7 @@ static struct stream *stream_create(struct streams *set, struct str name)
 	s->first = s->visible = s->next = 1;
 	list_init(&s->cursors);
 	list_init(&s->dirty);
+	list_init(&s->resident);
 	if (map_add(&set->by_name, &s->node, str_make(s->name, name.n)) < 0) {
 		free(s);
 		return NULL;

@@ -32,8 +32,8 @@ struct streams;
 struct stream_limits {
 	size_t ring_max;   /* messages a recorded stream keeps in memory; 0 = 1024 */
 	size_t memory_max; /* messages of a stream without a record; 0 = 10,000 */
-	/* Payload bytes of all streams in memory; 0 = 256 MiB. Beyond it recorded streams keep
-	 * nothing in memory, and the others their newest 16 messages. */
+	/* Bytes of all streams' messages in memory; 0 = 32 MiB. Beyond it recorded streams go on on
+	 * the disk, those written to longest ago first, and the others keep their newest 16. */
 	size_t memory_bytes;
 	uint64_t max_age_ms; /* of a recorded message; 0 = 7 days */
 };

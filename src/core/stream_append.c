@@ -61,8 +61,7 @@ static void stream_took(struct stream *s, const struct msg *msg, uint64_t lsn)
 
 	s->next++;
 	s->set->stats.appended++;
-	s->set->stats.messages_in_memory++;
-	s->set->stats.bytes_in_memory += msg_bytes(msg);
+	stream_keep(s, msg);
 	if (!lsn) {
 		stream_show(s, s->next);
 		return;
