@@ -4,7 +4,7 @@
  * one task for events that a call must not deliver itself.
  *
  * uv_poll and not uv_tcp, because everything then goes through three functions (transport_*):
- * TCP, Unix sockets, accepted or dialled, and TLS later differ there alone; and because an idle
+ * TCP, Unix sockets, accepted or dialled, and TLS differ there alone; and because an idle
  * connection then holds no read buffer and no write request, only struct conn. All connections
  * of a thread read into one buffer, since bytes are gone when on_data returns.
  *
@@ -23,8 +23,9 @@
 #include <unistd.h>
 
 #include "net/conn_internal.h"
+#include "net/tls_internal.h"
 
-enum { READ_SIZE = 65536, ROUNDS = 4, PARTS = 16, WRITE_MAX = 1 << 20 };
+enum { READ_SIZE = 65536, ROUNDS = 4, PARTS = 16, WRITE_MAX = 1 << 20, HELLO_MS = 10000 };
 
 /* Ten thousand idle long polls are to cost what they must and no more. */
 _Static_assert(sizeof(struct conn) <= 512, "a connection has grown");
@@ -37,6 +38,8 @@ static ssize_t transport_read(struct conn *c, char *p, size_t n)
 {
 	ssize_t got;
 
+	if (c->tls)
+		return tls_read(c->tls, p, n);
 	do {
 		got = recv(c->fd, p, n, 0);
 	} while (got < 0 && errno == EINTR);
@@ -49,6 +52,8 @@ static ssize_t transport_write(struct conn *c, const struct iovec *iov, size_t n
 	struct msghdr msg = { .msg_iov = (struct iovec *)iov, .msg_iovlen = n };
 	ssize_t put;
 
+	if (c->tls)
+		return tls_write(c->tls, iov, n);
 	do {
 		put = sendmsg(c->fd, &msg, MSG_NOSIGNAL);
 	} while (put < 0 && errno == EINTR);
@@ -57,9 +62,23 @@ static ssize_t transport_write(struct conn *c, const struct iovec *iov, size_t n
 	return errno == EAGAIN ? 0 : -errno;
 }
 
+/* Our end of the stream, once all is written. TLS ends its own first, if need be in a later turn. */
 static void transport_shutdown(struct conn *c, int how)
 {
+	if (c->tls && how == SHUT_WR && !tls_say_goodbye(c->tls))
+		return;
 	(void)shutdown(c->fd, how);
+}
+
+/* Whether there may be more to read that epoll does not tell. */
+static bool transport_has_more(const struct conn *c, ssize_t got)
+{
+	return c->tls ? c->tls->has_more : got == READ_SIZE;
+}
+
+static bool is_saying_goodbye(const struct conn *c)
+{
+	return c->tls && c->tls->saying_goodbye;
 }
 
 static void update_watch(struct conn *c)
@@ -70,7 +89,7 @@ static void update_watch(struct conn *c)
 		return;
 	if (!c->ended && !c->paused && c->events.on_data)
 		mask |= UV_READABLE;
-	if (!c->ended && buf_len(&c->out))
+	if (!c->ended && (buf_len(&c->out) || is_saying_goodbye(c)))
 		mask |= UV_WRITABLE;
 	conn_watch(c, mask);
 }
@@ -159,7 +178,7 @@ static void read_rounds(struct conn *c)
 			return;
 		}
 		c->events.on_data(c->arg, str_make(read_buffer, (size_t)got));
-		if (got < READ_SIZE)
+		if (c->destroyed || !transport_has_more(c, got))
 			return;
 	}
 }
@@ -177,6 +196,12 @@ static void on_poll(uv_poll_t *poll, int status, int events)
 		dial_ready(c->dial);
 		return;
 	}
+	if (c->hello) {
+		hello_ready(c->hello);
+		return;
+	}
+	if ((events & UV_WRITABLE) && is_saying_goodbye(c))
+		transport_shutdown(c, SHUT_WR);
 	if ((events & UV_WRITABLE) && buf_len(&c->out))
 		flush(c);
 	if ((events & UV_READABLE) && !c->destroyed)
@@ -228,6 +253,14 @@ void conn_opened(struct conn *c)
 	if (c->shut && buf_len(&c->out) == 0)
 		transport_shutdown(c, SHUT_WR);
 	update_watch(c);
+}
+
+int conn_accepted(struct conn *c, struct tls_context *tls)
+{
+	if (tls)
+		return hello_start(c, tls, NULL, HELLO_MS);
+	conn_opened(c);
+	return 0;
 }
 
 void conn_set_events(struct conn *c, const struct conn_events *events, void *arg)
@@ -353,9 +386,12 @@ struct conn *conn_destroy(struct conn *c)
 	assert(!c->destroyed);
 	c->destroyed = true;
 	task_cancel(&c->later);
+	c->tls = tls_destroy(c->tls, c->open && !c->failure && buf_len(&c->out) == 0);
 	buf_fini(&c->out);
 	if (c->dial)
 		dial_drop(c->dial);
+	if (c->hello)
+		hello_drop(c->hello);
 	if (c->fd < 0) {
 		free(c);
 		return NULL;
@@ -363,6 +399,11 @@ struct conn *conn_destroy(struct conn *c)
 	uv_close((uv_handle_t *)&c->poll, on_closed);
 	(void)close(c->fd);
 	return NULL;
+}
+
+const char *conn_why(const struct conn *c)
+{
+	return c->tls ? c->tls->why : NULL;
 }
 
 const char *conn_peer(const struct conn *c)

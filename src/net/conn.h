@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * One byte stream to a peer: TCP or a Unix socket today, TLS behind the same functions later.
+ * One byte stream to a peer: TCP or a Unix socket, in the clear or through TLS.
  *
  * A connection is made by conn_connect or comes from a listener. Its owner sets the events and
  * gets bytes, room and the end; each comes in a turn of its own, never from inside a call.
@@ -17,6 +17,7 @@
 
 struct conn;
 struct listener;
+struct tls_context;
 
 struct conn_events {
 	/* Only for conn_connect: it is open. */
@@ -26,7 +27,9 @@ struct conn_events {
 	/* All that was written has been taken by the kernel: after each write, later. Optional. */
 	void (*on_drain)(void *arg);
 	/*
-	 * The end: 0 = the peer closed in order, -ETIMEDOUT, -ECONNRESET, -ECONNREFUSED, ...
+	 * The end: 0 = the peer closed in order, -ETIMEDOUT, -ECONNRESET, -ECONNREFUSED, ...; with
+	 * TLS also -ECONNABORTED = a FIN without the close_notify that belongs before it (what came
+	 * may have been cut), -EPROTO and -EKEYREJECTED (conn_why has words for them).
 	 * Nothing comes after it, and the connection is to be destroyed by its owner (here or
 	 * later). Never called after conn_destroy.
 	 */
@@ -35,7 +38,12 @@ struct conn_events {
 
 struct conn_options {
 	size_t write_max;            /* bytes kept for a slow reader; 0 = 1 MiB */
-	uint64_t connect_timeout_ms; /* conn_connect: look-up and connect together; 0 = 5 s */
+	uint64_t connect_timeout_ms; /* conn_connect: all until on_open together; 0 = 5 s */
+	/*
+	 * Speaks TLS: a client's context for conn_connect, a server's for a listener, which it must
+	 * outlive. What is written before the handshake is done waits for it.
+	 */
+	struct tls_context *tls;
 };
 
 /*
@@ -65,6 +73,8 @@ void conn_pause(struct conn *conn, bool on);
 void conn_shutdown(struct conn *conn);
 /* Closes at once, drops what is pending; no event comes any more. NULL is fine. */
 struct conn *conn_destroy(struct conn *conn);
+/* What TLS has to say about on_end's reason, in words, or NULL. Lives as long as the connection. */
+const char *conn_why(const struct conn *conn);
 /* "127.0.0.1:53124" or "unix": for logs. Lives as long as the connection. */
 const char *conn_peer(const struct conn *conn);
 /* The peer's address without its port, for limits per address; empty for a Unix socket. */
@@ -74,7 +84,8 @@ bool conn_peer_is_loopback(const struct conn *conn);
 /*
  * Listens on "127.0.0.1:8090", "[::]:8090", "unix:/path" (mode 0600; a dead socket file is
  * replaced, a live one refused). on_conn owns each new connection. The port 0 draws one;
- * listener_port tells which. A refusal's sentence names the address and what to do.
+ * listener_port tells which. With TLS the handshake comes after on_conn: a peer that does not get
+ * through it ends the connection. A refusal's sentence names the address and what to do.
  */
 int listener_create(struct loop *loop, struct str address, const struct conn_options *options,
 		    void (*on_conn)(void *arg, struct conn *conn), void *arg, struct listener **ret,

@@ -19,10 +19,12 @@ enum { CONNECT_TIMEOUT_MS = 5000 };
 
 struct dial {
 	struct conn *conn;       /* NULL: gone while the look-up runs */
+	struct tls_context *tls; /* NULL: in the clear */
 	uv_getaddrinfo_t lookup; /* while looking */
 	struct addrinfo *found, *next;
 	struct timer timer;
 	bool looking;
+	char host[]; /* as it was given: a server's certificate must be for it */
 };
 
 /* Starts connecting; whether it worked is known when the socket becomes writable. */
@@ -98,6 +100,28 @@ static void on_timeout(void *arg)
 	dial_failed(arg, -ETIMEDOUT);
 }
 
+/* The socket is: what is left of the time is TLS's. */
+static void connected(struct dial *d)
+{
+	struct conn *c = d->conn;
+	uint64_t now = loop_now(c->loop);
+	int rc = 0;
+
+	if (d->tls)
+		rc = hello_start(c, d->tls, d->host,
+				 d->timer.due_ms > now ? d->timer.due_ms - now : 0);
+	if (rc < 0) {
+		dial_failed(d, rc);
+		return;
+	}
+	dial_drop(d);
+	if (c->hello)
+		return;
+	conn_opened(c);
+	if (c->events.on_open)
+		c->events.on_open(c->arg);
+}
+
 void dial_ready(struct dial *d)
 {
 	struct conn *c = d->conn;
@@ -112,10 +136,7 @@ void dial_ready(struct dial *d)
 			dial_failed(d, rc);
 		return;
 	}
-	dial_drop(d);
-	conn_opened(c);
-	if (c->events.on_open)
-		c->events.on_open(c->arg);
+	connected(d);
 }
 
 static int lookup_errno(int rc)
@@ -162,14 +183,29 @@ static int look_up(struct dial *d, const struct address *a)
 	return rc;
 }
 
-static int dial_create(struct conn *c, const struct conn_options *options)
+/* The name that a certificate has to be for. */
+static struct str host_of(const struct conn *c, const struct address *a)
+{
+	if (a->is_name)
+		return str_from(a->host);
+	return a->socket.any.sa_family == AF_UNIX ? STR("localhost") : conn_peer_address(c);
+}
+
+static int dial_create(struct conn *c, const struct address *a, const struct conn_options *options)
 {
 	uint64_t ms = options ? options->connect_timeout_ms : 0;
-	struct dial *d = calloc(1, sizeof(*d));
+	struct str host;
+	struct dial *d;
 	int rc;
 
+	if (!a->is_name)
+		address_describe(&a->socket.any, &c->peer);
+	host = host_of(c, a);
+	d = calloc(1, sizeof(*d) + host.n + 1);
 	if (!d)
 		return -ENOMEM;
+	memcpy(d->host, host.p, host.n);
+	d->tls = options ? options->tls : NULL;
 	d->conn = c;
 	c->dial = d;
 	timer_init(&d->timer, c->loop, on_timeout, d);
@@ -189,7 +225,7 @@ int conn_connect(struct loop *loop, struct str address, const struct conn_option
 	if (rc < 0)
 		return rc;
 	c = conn_new(loop, options);
-	rc = c ? dial_create(c, options) : -ENOMEM;
+	rc = c ? dial_create(c, &a, options) : -ENOMEM;
 	if (rc < 0) {
 		(void)conn_destroy(c);
 		return err_set(e, rc, "%.*s: out of memory", STR_ARG(address));

@@ -61,7 +61,11 @@ static int take(struct listener *l, int fd, const struct sockaddr *sa)
 		return rc;
 	}
 	address_describe(sa, &c->peer);
-	conn_opened(c);
+	rc = conn_accepted(c, l->options.tls);
+	if (rc < 0) {
+		(void)conn_destroy(c);
+		return rc;
+	}
 	l->on_conn(l->arg, c);
 	return 0;
 }

@@ -1,6 +1,10 @@
 /* SPDX-License-Identifier: MIT */
-/* Connections and listeners over real sockets: both ways, slow, broken, refused. */
+/*
+ * Connections and listeners over real sockets: both ways, slow, broken, refused. What holds for any
+ * connection runs twice, in the clear and through TLS.
+ */
 #include "net_test.h"
+#include "tls_test.h"
 
 #include <sys/resource.h>
 #include <sys/stat.h>
@@ -17,8 +21,13 @@ struct side {
 	bool destroy_on_data, destroy_on_end, inside;
 };
 
+/* While the tests run through TLS: where its files are. */
+static struct pems pems;
+static bool through_tls;
+
 struct fixture {
 	struct loop *loop;
+	struct tls_context *server_tls, *client_tls; /* NULL: in the clear */
 	struct listener *listener;
 	struct side near, far; /* connected, accepted */
 	int accepted;
@@ -79,6 +88,10 @@ static void on_conn(void *arg, struct conn *conn)
 static void setup_on(struct fixture *f, struct loop *loop)
 {
 	*f = (struct fixture){ .loop = loop };
+	if (through_tls) {
+		f->server_tls = tls_test_server(loop, &pems, "server", NULL);
+		f->client_tls = tls_test_client(loop, &pems, "ca", NULL);
+	}
 	buf_init(&f->near.got, 1 << 26);
 	buf_init(&f->far.got, 1 << 26);
 }
@@ -96,6 +109,8 @@ static void teardown(struct fixture *f)
 	f->near.conn = conn_destroy(f->near.conn);
 	f->far.conn = conn_destroy(f->far.conn);
 	f->listener = listener_destroy(f->listener);
+	f->server_tls = tls_context_destroy(f->server_tls);
+	f->client_tls = tls_context_destroy(f->client_tls);
 	buf_fini(&f->near.got);
 	buf_fini(&f->far.got);
 	f->loop = loop_destroy(f->loop);
@@ -103,8 +118,10 @@ static void teardown(struct fixture *f)
 
 static void serve(struct fixture *f, const char *address)
 {
+	struct conn_options options = { .tls = f->server_tls };
 	struct err e = { 0 };
-	int rc = listener_create(f->loop, str_from(address), NULL, on_conn, f, &f->listener, &e);
+	int rc =
+		listener_create(f->loop, str_from(address), &options, on_conn, f, &f->listener, &e);
 
 	if (rc < 0)
 		fail_msg("%s", e.text);
@@ -120,11 +137,24 @@ static void serve(struct fixture *f, const char *address)
 
 static void dial(struct fixture *f, const char *address, const struct conn_options *options)
 {
+	struct conn_options all = options ? *options : (struct conn_options){ 0 };
+
+	all.tls = f->client_tls;
 	f->near.inside = true;
-	assert_int_equal(conn_connect(f->loop, str_from(address), options, &events, &f->near,
+	assert_int_equal(conn_connect(f->loop, str_from(address), &all, &events, &f->near,
 				      &f->near.conn, NULL),
 			 0);
 	f->near.inside = false;
+}
+
+/* A client is done with TLS one message before its server. */
+static bool server_is_open(const struct fixture *f)
+{
+	struct tls_stats stats = { .handshakes = 1 };
+
+	if (f->server_tls)
+		tls_context_stats(f->server_tls, &stats);
+	return stats.handshakes != 0;
 }
 
 static void connect_both(struct fixture *f, const char *address)
@@ -132,7 +162,7 @@ static void connect_both(struct fixture *f, const char *address)
 	setup(f);
 	serve(f, address);
 	dial(f, f->address, NULL);
-	RUN_UNTIL(f->loop, f->near.opens && f->accepted);
+	RUN_UNTIL(f->loop, f->near.opens && f->accepted && server_is_open(f));
 }
 
 static int put(struct side *s, struct str a)
@@ -615,30 +645,49 @@ static void running_out_of_descriptors_rests_and_recovers(void **state)
 	teardown(&f);
 }
 
+static int begin_tls(void **state)
+{
+	pems_setup(&pems);
+	through_tls = true;
+	return 0;
+}
+
+static int end_tls(void **state)
+{
+	pems_teardown(&pems);
+	through_tls = false;
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_are_read),
 		cmocka_unit_test(long_addresses_are_refused),
+		cmocka_unit_test(unix_sockets_are_private_and_dead_ones_replaced),
+		cmocka_unit_test(refused_listeners_say_what_to_do),
+		cmocka_unit_test(a_slow_reader_fills_the_buffer_and_loses_nothing),
+		cmocka_unit_test(a_reset_is_told),
+		cmocka_unit_test(a_paused_writer_learns_that_the_peer_is_gone),
+		cmocka_unit_test(running_out_of_descriptors_rests_and_recovers),
+	};
+	const struct CMUnitTest both[] = {
 		cmocka_unit_test(both_sides_talk_over_tcp),
 		cmocka_unit_test(both_sides_talk_over_a_unix_socket),
 		cmocka_unit_test(peers_are_named),
-		cmocka_unit_test(unix_sockets_are_private_and_dead_ones_replaced),
-		cmocka_unit_test(refused_listeners_say_what_to_do),
 		cmocka_unit_test(refused_connections_end_in_a_later_turn),
 		cmocka_unit_test(names_are_looked_up),
 		cmocka_unit_test(a_silent_connect_times_out),
-		cmocka_unit_test(a_slow_reader_fills_the_buffer_and_loses_nothing),
 		cmocka_unit_test(a_write_over_the_maximum_takes_nothing),
 		cmocka_unit_test(a_paused_connection_does_not_read),
 		cmocka_unit_test(a_fast_peer_gets_its_turn_and_no_more),
 		cmocka_unit_test(a_connection_may_be_destroyed_in_its_own_events),
 		cmocka_unit_test(nothing_comes_after_destroy),
-		cmocka_unit_test(a_reset_is_told),
 		cmocka_unit_test(what_a_leaving_peer_said_is_read_though_writing_fails),
-		cmocka_unit_test(a_paused_writer_learns_that_the_peer_is_gone),
-		cmocka_unit_test(running_out_of_descriptors_rests_and_recovers),
 	};
+	int failed = cmocka_run_group_tests_name("conn", tests, NULL, NULL);
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	failed += cmocka_run_group_tests_name("conn in the clear", both, NULL, NULL);
+	failed += cmocka_run_group_tests_name("conn through TLS", both, begin_tls, end_tls);
+	return failed;
 }
