@@ -358,6 +358,11 @@ bool http_parser_is_idle(const struct http_parser *p)
 	return p->state == STATE_HEAD && p->total == 0;
 }
 
+bool http_parser_is_new(const struct http_parser *p)
+{
+	return http_parser_is_idle(p) && !p->skip && !p->no_body && !p->head;
+}
+
 void http_parser_no_body(struct http_parser *p)
 {
 	p->no_body = true;

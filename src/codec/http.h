@@ -80,6 +80,8 @@ int http_parse(struct http_parser *p, struct str *data, struct str *ret_piece);
 int http_parser_eof(struct http_parser *p);
 /* No byte of the next message has come. */
 bool http_parser_is_idle(const struct http_parser *p);
+/* As http_parser_init left it: nothing is lost if it is dropped and another one made. */
+bool http_parser_is_new(const struct http_parser *p);
 /* Before a response to HEAD: it has no body, whatever its head says. For that one message. */
 void http_parser_no_body(struct http_parser *p);
 /* The head is the caller's from now on, to free(); p->head is NULL. The body may still come. */

@@ -29,6 +29,26 @@ static bool is_reading(const struct link *l)
 	return l->state == LINK_IDLE || l->state == LINK_HEAD || l->state == LINK_BODY;
 }
 
+static size_t ahead_len(const struct link *l)
+{
+	return l->ahead ? buf_len(l->ahead) : 0;
+}
+
+static void drop_ahead(struct link *l)
+{
+	if (l->ahead)
+		buf_fini(l->ahead);
+	free(l->ahead);
+	l->ahead = NULL;
+}
+
+struct str link_rest(const struct link *l)
+{
+	if (l->inside)
+		return l->server->rest;
+	return l->ahead ? buf_str(l->ahead) : str_make(NULL, 0);
+}
+
 static void enter(struct link *l, enum link_state state, uint64_t limit_ms)
 {
 	l->state = state;
@@ -52,7 +72,7 @@ void link_cut(struct link *l)
 static void linger(struct link *l)
 {
 	conn_shutdown(l->conn);
-	buf_fini(&l->ahead);
+	drop_ahead(l);
 	conn_pause(l->conn, false);
 	enter(l, LINK_LINGER, LINGER_MS);
 }
@@ -71,8 +91,8 @@ void link_refuse(struct link *l, int status, const char *detail)
 /* Why the server answers by itself, or 0. A body that is not read closes the connection. */
 static int find_refusal(const struct link *l, const char **why)
 {
-	const struct http_request *r = l->request;
-	const struct http_mount *mount = server_find_mount(l->server, r->info.path);
+	const struct request_content *c = l->request->content;
+	const struct http_mount *mount = server_find_mount(l->server, c->info.path);
 
 	if (l->server->stopping) {
 		*why = "the server is stopping: try another one, or later";
@@ -82,25 +102,25 @@ static int find_refusal(const struct link *l, const char **why)
 		*why = "nothing is served under this path";
 		return 404;
 	}
-	if (r->head->expect_unknown) {
+	if (c->head->expect_unknown) {
 		*why = "the only expectation that is met here is 100-continue";
 		return 417;
 	}
-	if (r->head->has_length && r->head->length > mount->body_max) {
+	if (c->head->has_length && c->head->length > mount->body_max) {
 		*why = "the body is larger than this path takes";
 		return 413;
 	}
 	return 0;
 }
 
-static void begin_request(struct link *l)
+static void begin_request(struct link *l, struct http_head *head)
 {
 	struct str go_on = STR("HTTP/1.1 100 Continue\r\n\r\n");
 	const struct http_mount *mount;
 	const char *why;
 	int status;
 
-	l->request = request_create(l, http_parser_take_head(&l->parser));
+	l->request = request_create(l, head);
 	if (!l->request) {
 		link_cut(l);
 		return;
@@ -112,18 +132,18 @@ static void begin_request(struct link *l)
 		link_refuse(l, status, why);
 		return;
 	}
-	mount = server_find_mount(l->server, l->request->info.path);
-	buf_init(&l->request->body, mount->body_max);
+	mount = server_find_mount(l->server, l->request->content->info.path);
+	buf_init(&l->request->content->body, mount->body_max);
 	l->mark = 0;
 	enter(l, LINK_BODY, WINDOW_MS);
 	/* RFC 9110 section 10.1.1: not needed once the body has begun to come. */
-	if (l->request->head->expect_continue && l->rest.n == 0 && l->state == LINK_BODY)
+	if (head->expect_continue && l->server->rest.n == 0 && l->state == LINK_BODY)
 		(void)conn_write(l->conn, &go_on, 1);
 }
 
 static void take_piece(struct link *l, struct str piece)
 {
-	int rc = buf_add(&l->request->body, piece);
+	int rc = buf_add(&l->request->content->body, piece);
 
 	if (rc == -ENOBUFS)
 		link_refuse(l, 413, "the body is larger than this path takes");
@@ -136,7 +156,7 @@ static void dispatch(struct link *l)
 	struct http_request *r = l->request;
 	const char *why;
 	int status = find_refusal(l, &why);
-	const struct http_mount *mount = server_find_mount(l->server, r->info.path);
+	const struct http_mount *mount = server_find_mount(l->server, r->content->info.path);
 
 	request_trim(r);
 	enter(l, LINK_ASKED, 0);
@@ -149,51 +169,93 @@ static void dispatch(struct link *l)
 }
 
 /* What http_parse found. */
-static void take_event(struct link *l, int event, struct str piece)
+static void take_event(struct link *l, struct http_parser *p, int event, struct str piece)
 {
 	if (event == HTTP_GOT_HEAD) {
-		begin_request(l);
+		begin_request(l, http_parser_take_head(p));
 	} else if (event == HTTP_GOT_BODY) {
 		take_piece(l, piece);
 	} else if (event == HTTP_GOT_END) {
 		dispatch(l);
 	} else if (event == -EBADMSG) {
 		l->server->stats.malformed++;
-		link_refuse(l, l->parser.status, l->parser.why);
+		link_refuse(l, p->status, p->why);
 	} else {
 		link_cut(l);
 	}
 }
 
+/*
+ * The parser for the bytes that are read now: the server's, unless a message has begun before. It
+ * is in one place while handlers run, so that a link that waits has none.
+ */
+static void parser_get(struct link *l)
+{
+	struct http_server *s = l->server;
+	struct http_limits limits = { s->options.header_max, s->options.target_max };
+
+	if (!l->parser) {
+		http_parser_init(&s->parser, HTTP_REQUESTS, &limits);
+		return;
+	}
+	s->parser = *l->parser;
+	free(l->parser);
+	l->parser = NULL;
+}
+
+/* A message that has begun keeps it. */
+static void parser_put(struct link *l)
+{
+	struct http_parser *p = &l->server->parser;
+
+	if (is_reading(l) && !http_parser_is_new(p)) {
+		l->parser = malloc(sizeof(*p));
+		if (l->parser) {
+			*l->parser = *p;
+			return;
+		}
+		link_cut(l);
+	}
+	http_parser_fini(p);
+}
+
 /* Parses until the bytes end, a request waits, or the peer has had its turn. */
 static void consume(struct link *l, struct str *data)
 {
+	struct http_server *s = l->server;
 	struct str piece;
 	int event = 1, ends = 0;
 
+	parser_get(l);
 	l->inside = true;
 	while (is_reading(l) && ends < ROUNDS) {
-		event = http_parse(&l->parser, data, &piece);
+		event = http_parse(&s->parser, data, &piece);
 		if (event == HTTP_MORE)
 			break;
 		ends += event == HTTP_GOT_END;
-		l->rest = *data;
-		take_event(l, event, piece);
+		s->rest = *data;
+		take_event(l, &s->parser, event, piece);
 	}
 	l->inside = false;
-	if (l->state == LINK_IDLE && !http_parser_is_idle(&l->parser))
-		enter(l, LINK_HEAD, l->server->options.header_timeout_ms);
+	if (l->state == LINK_IDLE && !http_parser_is_idle(&s->parser))
+		enter(l, LINK_HEAD, s->options.header_timeout_ms);
+	parser_put(l);
 }
 
 static void keep_ahead(struct link *l, struct str data)
 {
 	if (data.n == 0 || l->state == LINK_DEAD || l->state == LINK_LINGER)
 		return;
-	if (buf_add(&l->ahead, data) < 0) {
+	if (!l->ahead) {
+		l->ahead = malloc(sizeof(*l->ahead));
+		if (l->ahead)
+			buf_init(l->ahead, AHEAD_MAX);
+	}
+	if (!l->ahead || buf_add(l->ahead, data) < 0) {
 		link_cut(l);
 		return;
 	}
-	if (buf_len(&l->ahead) >= AHEAD_HIGH)
+	if (ahead_len(l) >= AHEAD_HIGH)
 		conn_pause(l->conn, true);
 	if (is_reading(l))
 		task_defer(&l->task);
@@ -203,24 +265,28 @@ static void on_data(void *arg, struct str data)
 {
 	struct link *l = arg;
 
-	if (is_reading(l) && buf_len(&l->ahead) == 0)
+	if (is_reading(l) && ahead_len(l) == 0)
 		consume(l, &data);
 	keep_ahead(l, data);
 }
 
 static void consume_ahead(struct link *l)
 {
-	struct str data = buf_str(&l->ahead);
-	size_t n = data.n;
+	struct str data;
+	size_t n;
 
+	if (!ahead_len(l))
+		return;
+	data = buf_str(l->ahead);
+	n = data.n;
 	consume(l, &data);
 	if (l->state == LINK_DEAD || l->state == LINK_LINGER)
 		return; /* an upgrade's rest may point into it */
-	buf_consume(&l->ahead, n - data.n);
-	if (buf_len(&l->ahead) < AHEAD_HIGH)
+	buf_consume(l->ahead, n - data.n);
+	if (ahead_len(l) < AHEAD_HIGH)
 		conn_pause(l->conn, false);
-	if (buf_len(&l->ahead) == 0)
-		buf_fini(&l->ahead);
+	if (ahead_len(l) == 0)
+		drop_ahead(l);
 	else if (is_reading(l))
 		task_defer(&l->task);
 }
@@ -240,7 +306,7 @@ static void next_request(struct link *l)
 		return;
 	}
 	enter(l, LINK_IDLE, l->server->options.idle_timeout_ms);
-	if (!l->inside && buf_len(&l->ahead))
+	if (!l->inside && ahead_len(l))
 		task_defer(&l->task);
 }
 
@@ -302,7 +368,7 @@ static void late(struct link *l, const char *why)
 
 static void look_at_body(struct link *l)
 {
-	size_t n = buf_len(&l->request->body);
+	size_t n = buf_len(&l->request->content->body);
 
 	if (n - l->mark < l->server->options.body_rate_min * (WINDOW_MS / 1000)) {
 		late(l, "the body came too slowly");
@@ -346,15 +412,12 @@ struct link *link_create(struct http_server *server, struct conn *conn)
 		.on_drain = on_drain,
 		.on_end = on_end,
 	};
-	struct http_limits limits = { server->options.header_max, server->options.target_max };
 	struct link *l = calloc(1, sizeof(*l));
 
 	if (!l)
 		return NULL;
 	l->server = server;
 	l->conn = conn;
-	http_parser_init(&l->parser, HTTP_REQUESTS, &limits);
-	buf_init(&l->ahead, AHEAD_MAX);
 	timer_init(&l->timer, server->loop, on_timer, l);
 	task_init(&l->task, server->loop, on_task, l);
 	list_add_tail(&server->links, &l->node);
@@ -380,8 +443,10 @@ void link_free(struct link *l)
 	}
 	task_cancel(&l->task);
 	(void)request_destroy(r);
-	http_parser_fini(&l->parser);
-	buf_fini(&l->ahead);
+	if (l->parser)
+		http_parser_fini(l->parser);
+	free(l->parser);
+	drop_ahead(l);
 	server_drop_address(server, l->address);
 	free(l);
 	server->stats.open--;

@@ -49,10 +49,10 @@ static int write_framing(struct http_request *r, const struct http_reply *reply,
 		rc = write_length(b, reply->body.n);
 	if (rc < 0)
 		return rc;
-	l->close = how == FRAMED_CLOSE || !r->head->keep_alive || l->server->stopping;
+	l->close = how == FRAMED_CLOSE || !r->keep_alive || l->server->stopping;
 	if (l->close)
 		return http_write_header(b, STR("Connection"), STR("close"));
-	if (r->head->minor == 0)
+	if (r->minor == 0)
 		return http_write_header(b, STR("Connection"), STR("keep-alive"));
 	return 0;
 }
@@ -76,11 +76,6 @@ static int write_head(struct http_request *r, const struct http_reply *reply, en
 	return rc < 0 ? rc : http_write_end(b);
 }
 
-static bool is_head_request(const struct http_request *r)
-{
-	return str_eq(r->info.method, STR("HEAD"));
-}
-
 /* Bytes of an answer's body, within the limit for slow readers. */
 static int send_parts(struct http_request *r, const struct str *parts, size_t n, size_t bytes)
 {
@@ -94,8 +89,8 @@ static int send_parts(struct http_request *r, const struct str *parts, size_t n,
 
 static int send_whole(struct http_request *r, const struct http_reply *reply)
 {
-	bool bare = is_head_request(r) || reply->status < 200 || reply->status == 204 ||
-		    reply->status == 304;
+	bool bare =
+		r->is_head || reply->status < 200 || reply->status == 204 || reply->status == 304;
 	struct str parts[2];
 	int rc = write_head(r, reply, FRAMED_LENGTH);
 
@@ -124,9 +119,11 @@ void http_reply(struct http_request *r, const struct http_reply *reply)
 	if (begin_answer(r)) {
 		rc = send_whole(r, reply);
 		if (rc == -EINVAL || rc == -ENOBUFS) {
+			struct str path = http_request_info(r)->path;
+
 			log_error(l->server->log, "answer can't be sent",
-				  "path=%.*s status=%d bytes=%zu reason=%s then=%s",
-				  STR_ARG(r->info.path), reply->status, reply->body.n,
+				  "path=%.*s status=%d bytes=%zu reason=%s then=%s", STR_ARG(path),
+				  reply->status, reply->body.n,
 				  rc == -EINVAL ? "malformed header" : "over write_max",
 				  "status 500");
 			rc = send_whole(r, &failed);
@@ -180,7 +177,7 @@ void http_problem(struct http_request *r, int status, struct str detail,
 	};
 
 	buf_init(&body, PROBLEM_MAX);
-	problem_write(&body, status, detail, r->info.path);
+	problem_write(&body, status, detail, http_request_info(r)->path);
 	reply.body = buf_str(&body);
 	http_reply(r, &reply);
 }
@@ -223,7 +220,7 @@ static int send_chunk(struct http_request *r, struct str head, const struct str 
 
 	for (size_t i = 0; i < n; i++)
 		bytes += parts[i].n;
-	if (is_head_request(r))
+	if (r->is_head)
 		bytes = n = 0;
 	if (head.n + bytes == 0)
 		return 0;
@@ -252,7 +249,7 @@ int http_stream_begin(struct http_request *r, const struct http_reply *reply)
 	r->streaming = true;
 	if (!begin_answer(r))
 		return -EPIPE;
-	r->chunked = r->head->minor > 0;
+	r->chunked = r->minor > 0;
 	rc = write_head(r, reply, r->chunked ? FRAMED_CHUNKS : FRAMED_CLOSE);
 	if (rc == 0)
 		rc = send_chunk(r, buf_str(&r->link->server->out), &reply->body, 1);
@@ -281,7 +278,7 @@ void http_stream_end(struct http_request *r)
 	assert(r->streaming);
 	r->streaming = false;
 	/* The connection keeps room for it beyond write_max. */
-	if (l->state == LINK_ASKED && r->chunked && !is_head_request(r))
+	if (l->state == LINK_ASKED && r->chunked && !r->is_head)
 		rc = conn_write(l->conn, &last, 1);
 	if (rc < 0 && rc != -EPIPE)
 		link_cut(l);
@@ -313,7 +310,7 @@ int http_upgrade(struct http_request *r, const struct http_header *headers, size
 	}
 	conn_pause(l->conn, false);
 	*ret_conn = l->conn;
-	*ret_rest = l->inside ? l->rest : buf_str(&l->ahead);
+	*ret_rest = link_rest(l);
 	r->on_gone = NULL;
 	l->conn = NULL;
 	link_cut(l);

@@ -1,5 +1,11 @@
 /* SPDX-License-Identifier: MIT */
-/* One request: what its handler sees, and whom to tell when it ends. */
+/*
+ * One request: what its handler sees, and whom to tell when it ends.
+ *
+ * What the client sent lies apart from the request itself, because a request that waits for long
+ * (a parked poll) rarely needs it any more: http_request_forget gives it back, and what is left is
+ * 64 bytes.
+ */
 #include <stdlib.h>
 
 #include "net/conn.h"
@@ -27,74 +33,107 @@ static void split_target(struct http_request_info *info)
 		info->path = STR("/");
 }
 
-struct http_request *request_create(struct link *link, struct http_head *head)
+static struct request_content *content_create(const struct conn *conn, struct http_head *head)
 {
-	struct str peer = str_from(conn_peer(link->conn)), address = conn_peer_address(link->conn);
-	struct http_request *r = calloc(1, sizeof(*r) + peer.n + 1 + address.n);
+	struct str peer = str_from(conn_peer(conn)), address = conn_peer_address(conn);
+	struct request_content *c = calloc(1, sizeof(*c) + peer.n + 1 + address.n);
 
-	if (!r) {
-		free(head);
+	if (!c)
 		return NULL;
-	}
-	r->link = link;
-	r->head = head;
-	buf_init(&r->body, 0);
-	memcpy(r->peer, peer.p, peer.n);
+	c->head = head;
+	buf_init(&c->body, 0);
+	memcpy(c->peer, peer.p, peer.n);
 	if (address.n)
-		memcpy(r->peer + peer.n + 1, address.p, address.n);
-	r->info = (struct http_request_info){
+		memcpy(c->peer + peer.n + 1, address.p, address.n);
+	c->info = (struct http_request_info){
 		.method = head->method,
 		.target = head->target,
 		.headers = head->headers,
 		.n_headers = head->n_headers,
 		.minor = head->minor,
-		.peer = r->peer,
-		.peer_address = str_make(r->peer + peer.n + 1, address.n),
+		.peer = c->peer,
+		.peer_address = str_make(c->peer + peer.n + 1, address.n),
 	};
-	split_target(&r->info);
+	split_target(&c->info);
+	return c;
+}
+
+struct http_request *request_create(struct link *link, struct http_head *head)
+{
+	struct http_request *r = calloc(1, sizeof(*r));
+
+	if (r)
+		r->content = content_create(link->conn, head);
+	if (!r || !r->content) {
+		free(r);
+		free(head);
+		return NULL;
+	}
+	r->link = link;
+	r->is_head = str_eq(head->method, STR("HEAD"));
+	r->keep_alive = head->keep_alive;
+	r->minor = (unsigned char)head->minor;
 	return r;
+}
+
+void http_request_forget(struct http_request *r)
+{
+	struct request_content *c = r->content;
+
+	if (!c)
+		return;
+	r->content = NULL;
+	buf_fini(&c->body);
+	free(c->head);
+	free(c);
 }
 
 struct http_request *request_destroy(struct http_request *r)
 {
 	if (!r)
 		return NULL;
-	buf_fini(&r->body);
-	free(r->head);
+	http_request_forget(r);
 	free(r);
 	return NULL;
 }
 
 bool request_has_body(const struct http_request *r)
 {
-	return r->head->chunked || (r->head->has_length && r->head->length > 0);
+	const struct http_head *head = r->content->head;
+
+	return head->chunked || (head->has_length && head->length > 0);
 }
 
 void request_trim(struct http_request *r)
 {
-	size_t n = buf_len(&r->body);
+	struct buf *body = &r->content->body;
+	size_t n = buf_len(body);
 	char *base;
 
 	if (n == 0) {
-		buf_fini(&r->body);
-	} else if (r->body.cap - n > TRIM_MIN && r->body.start == 0) {
-		base = realloc(r->body.base, n);
+		buf_fini(body);
+	} else if (body->cap - n > TRIM_MIN && body->start == 0) {
+		base = realloc(body->base, n);
 		if (base) {
-			r->body.base = base;
-			r->body.cap = n;
+			body->base = base;
+			body->cap = n;
 		}
 	}
-	r->info.body = buf_str(&r->body);
+	r->content->info.body = buf_str(body);
 }
 
 const struct http_request_info *http_request_info(const struct http_request *request)
 {
-	return &request->info;
+	static const struct http_request_info nothing = { .peer = "" };
+
+	return request->content ? &request->content->info : &nothing;
 }
 
 struct str http_request_header(const struct http_request *request, struct str name)
 {
-	return http_find_header(request->info.headers, request->info.n_headers, name);
+	const struct http_request_info *info = http_request_info(request);
+
+	return http_find_header(info->headers, info->n_headers, name);
 }
 
 void http_request_on_gone(struct http_request *request, void (*fn)(void *arg), void *arg)

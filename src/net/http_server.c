@@ -245,7 +245,7 @@ void http_server_stop(struct http_server *s, uint64_t timeout_ms, void (*done)(v
 	list_for_each (it, &s->links) {
 		struct link *l = container_of(it, struct link, node);
 
-		if (l->state == LINK_IDLE && buf_len(&l->ahead) == 0)
+		if (l->state == LINK_IDLE && !l->ahead)
 			link_cut(l);
 		l->close = true;
 	}

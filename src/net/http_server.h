@@ -85,6 +85,8 @@ struct http_server *http_server_destroy(struct http_server *server);
 const struct http_request_info *http_request_info(const struct http_request *request);
 /* The first header of that name (any case), or {NULL, 0}. */
 struct str http_request_header(const struct http_request *request, struct str name);
+/* Gives back all that the client sent: info and headers are empty from now on. For long waits. */
+void http_request_forget(struct http_request *request);
 /*
  * Called once if the client goes before the answer is complete; the request is then invalid and
  * must not be answered, nor looked at after fn. fn NULL removes it. The handler of a request that

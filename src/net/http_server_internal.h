@@ -41,7 +41,9 @@ struct http_server {
 	size_t n_listeners;
 	struct list links; /* struct link.node */
 	struct map addresses;
-	struct buf out; /* the head being written; empty between calls */
+	struct buf out;            /* the head being written; empty between calls */
+	struct http_parser parser; /* of the link whose bytes are being read now */
+	struct str rest;           /* and what of them is not parsed yet */
 	uint64_t date_s;
 	char date[CLOCK_HTTP_SIZE];
 	struct http_server_stats stats;
@@ -69,9 +71,8 @@ struct link {
 	struct conn *conn;
 	struct client_address *address; /* counted there; NULL: not counted */
 	struct http_request *request;   /* from its head on until its answer is out */
-	struct http_parser parser;
-	struct buf ahead; /* what came behind the request under way */
-	struct str rest;  /* inside: what is not parsed yet */
+	struct http_parser *parser;     /* of a message that came in part; else NULL */
+	struct buf *ahead;              /* what came behind the request under way; else NULL */
 	struct timer timer;
 	struct task task;
 	size_t mark; /* progress at the last time the timer looked */
@@ -81,11 +82,17 @@ struct link {
 	bool taken;  /* SENDING: the kernel has it all, the handler is told in a later turn */
 };
 
-struct http_request {
-	struct link *link;
+/* What the client sent. */
+struct request_content {
 	struct http_head *head;
 	struct buf body;
 	struct http_request_info info;
+	char peer[]; /* info.peer, info.peer_address: the conn may go before on_gone */
+};
+
+struct http_request {
+	struct link *link;
+	struct request_content *content; /* NULL: let go of by http_request_forget */
 	void (*on_gone)(void *arg);
 	void *gone_arg;
 	void (*on_sent)(void *arg);
@@ -93,8 +100,10 @@ struct http_request {
 	bool answered;  /* its head was written, or is not wanted any more */
 	bool streaming; /* between http_stream_begin and _end */
 	bool chunked;
-	bool gone;   /* on_gone runs */
-	char peer[]; /* info.peer, info.peer_address: the conn may go before on_gone */
+	bool gone; /* on_gone runs */
+	/* of its head: what its answer depends on */
+	bool is_head, keep_alive;
+	unsigned char minor;
 };
 
 /* http_server.c */
@@ -113,6 +122,8 @@ struct link *link_create(struct http_server *server, struct conn *conn);
 void link_free(struct link *link);
 /* Closes the connection now; the rest is done by the link's task. */
 void link_cut(struct link *link);
+/* What came behind the request under way, as far as it was read; valid in this turn. */
+struct str link_rest(const struct link *link);
 /* Answers for the server itself and closes. */
 void link_refuse(struct link *link, int status, const char *detail);
 /*

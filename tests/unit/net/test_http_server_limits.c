@@ -481,7 +481,7 @@ static void destroying_tells_those_that_wait(void **state)
 	finish(&f);
 }
 
-/* What ten thousand long polls cost ten thousand times: beside it lie the conn and the head. */
+/* What ten thousand long polls cost ten thousand times: beside it lies the conn alone. */
 static void a_parked_request_is_small(void **state)
 {
 	struct str wire = STR("POST /park HTTP/1.1\r\n" HOST "User-Agent: x\r\nAccept: */*\r\n"
@@ -502,10 +502,34 @@ static void a_parked_request_is_small(void **state)
 	raw_write(fd, buf_str(&body));
 	RUN_UNTIL(f.loop, f.n_parked == 1);
 	r = f.parked[0];
-	assert_true(sizeof(struct link) + sizeof(struct http_request) < 1024);
-	assert_int_equal(r->link->parser.raw.cap, 0);
-	assert_int_equal(r->link->ahead.cap, 0);
-	assert_int_equal(r->body.cap, 600);
+	assert_true(sizeof(struct link) + sizeof(struct http_request) <= 256);
+	assert_null(r->link->parser);
+	assert_null(r->link->ahead);
+	assert_int_equal(r->content->body.cap, 600);
+	http_request_forget(r);
+	assert_null(r->content);
+	assert_int_equal(http_request_info(r)->body.n, 0);
+	assert_null(http_request_header(r, STR("Host")).p);
+	reply_text(r, 200, STR("still answered"));
+	RUN_UNTIL(f.loop, got(&f, fd, "still answered"));
+	(void)close(fd);
+	finish(&f);
+}
+
+/* A HEAD that was forgotten is still answered without a body, and HTTP/1.0 by closing. */
+static void what_an_answer_depends_on_is_not_forgotten(void **state)
+{
+	struct fixture f;
+	int fd;
+
+	begin(&f, NULL);
+	fd = park(&f, STR("HEAD /park HTTP/1.0\r\n\r\n"));
+	http_request_forget(f.parked[0]);
+	reply_text(f.parked[0], 200, STR("no body"));
+	read_to_end(&f, fd);
+	assert_got(&f, "Content-Length: 7");
+	assert_got(&f, "Connection: close");
+	assert_false(has(&f.got, "no body"));
 	(void)close(fd);
 	finish(&f);
 }
@@ -531,6 +555,7 @@ int main(void)
 		cmocka_unit_test(an_idle_server_stops_at_once),
 		cmocka_unit_test(destroying_tells_those_that_wait),
 		cmocka_unit_test(a_parked_request_is_small),
+		cmocka_unit_test(what_an_answer_depends_on_is_not_forgotten),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
