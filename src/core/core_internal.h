@@ -67,6 +67,7 @@ struct streams {
 	struct list loads;    /* struct cursor_load.link */
 	struct list resident; /* struct stream.resident: recorded ones, longest ago first */
 	size_t loaded;        /* bytes that cursors have read and not taken */
+	struct list watches;  /* struct streams_watch.link */
 	struct task task;
 	struct waitings writing, syncing, finished;
 	struct syncs syncs;
@@ -110,6 +111,8 @@ void streams_loaded(struct streams *set, const struct msg *msg, bool on);
 void stream_drop_below(struct stream *stream, uint64_t seq);
 /* Readers may see what is below `visible`. */
 void stream_show(struct stream *stream, uint64_t visible);
+/* Messages of the stream can be seen, and nobody is required to read it. */
+void watches_tell(struct stream *stream);
 /* Something may be there for readers of this stream: they hear of it in a later turn. */
 void stream_mark(struct stream *stream, bool wake);
 /* Below this number the cursor needs nothing any more. */

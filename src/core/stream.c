@@ -99,8 +99,11 @@ void stream_trim(struct stream *s, uint64_t seq)
 	(void)jstream_trim(s->set->journal, s->js, seq);
 }
 
-/* What no required reader needs any more goes; a stream that nobody is required to read stays. */
-static void stream_trim_read(struct stream *s)
+/*
+ * What no required reader needs any more goes; a stream that nobody is required to read stays.
+ * Whether there is such a reader.
+ */
+static bool stream_trim_read(struct stream *s)
 {
 	uint64_t needed = s->visible;
 	bool any = false;
@@ -116,17 +119,19 @@ static void stream_trim_read(struct stream *s)
 	}
 	if (any)
 		stream_trim(s, needed);
+	return any;
 }
 
 static void stream_tidy(struct stream *s)
 {
-	bool wake = s->wake;
+	bool wake = s->wake, required = stream_trim_read(s);
 
 	s->wake = false;
-	stream_trim_read(s);
 	if (wake)
 		list_for_each (it, &s->cursors)
 			cursor_notify(container_of(it, struct cursor, link));
+	if (wake && !required && s->first < s->visible)
+		watches_tell(s);
 	if (s->refs == 0 && s->first == s->next)
 		stream_forget(s);
 }
@@ -260,6 +265,7 @@ int streams_create(struct loop *loop, const struct log *log, const struct stream
 	list_init(&set->dirty);
 	list_init(&set->loads);
 	list_init(&set->resident);
+	list_init(&set->watches);
 	list_init(&set->syncs.asked);
 	list_init(&set->syncs.waiting);
 	set->syncs.tidy = &set->task;

@@ -50,6 +50,21 @@ int streams_set_journal(struct streams *streams, struct journal *journal);
 struct journal_events;
 void streams_journal_events(struct streams *streams, struct journal_events *ret);
 
+/*
+ * Hears of messages that nobody waits for: fn is called, in a turn of its own, whenever messages of
+ * a stream without a required cursor have become visible. It may make a cursor; it may not append.
+ * So who waits for the first message of thousands of names needs neither a stream nor a cursor for
+ * each. It lies in its user, who fills in fn and arg.
+ */
+struct streams_watch {
+	struct list link; /* streams.watches */
+	void (*fn)(void *arg, struct stream *stream);
+	void *arg;
+};
+void streams_watch(struct streams *streams, struct streams_watch *watch);
+/* Also of a watch whose link was only initialised. */
+void streams_unwatch(struct streams_watch *watch);
+
 enum { STREAM_RECORD = 1 }; /* keep it in the journal, if there is one */
 
 /*

@@ -105,6 +105,8 @@ static void destroy(void *self)
 		return;
 	bus->stopped = true;
 	task_cancel(&bus->closed);
+	task_cancel(&bus->serve);
+	streams_unwatch(&bus->unread);
 	queues_release_waiters(bus);
 	answers_abandon(bus);
 	publishes_abandon(bus);
@@ -149,6 +151,10 @@ static int create(struct port *port, const struct port_env *env, const void *con
 	list_init(&bus->auths);
 	list_init(&bus->commands);
 	map_init(&bus->queues);
+	list_init(&bus->serving);
+	task_init(&bus->serve, env->loop, queues_serve, bus);
+	bus->unread = (struct streams_watch){ .fn = queues_unread, .arg = bus };
+	list_init(&bus->unread.link);
 	buf_init(&bus->scratch, OBJECT_MAX);
 	task_init(&bus->closed, env->loop, closed, bus);
 	int rc = choose_account(bus, e);
@@ -198,6 +204,7 @@ static int start(void *self, struct err *e)
 	struct buf prefix;
 
 	hub_each_application(bus->env.hub, add_application, bus);
+	streams_watch(hub_streams(bus->env.hub), &bus->unread);
 	buf_init(&prefix, PATH_MAX_BYTES);
 	int rc = buf_addc(&prefix, '/');
 	if (rc == 0)

@@ -40,11 +40,14 @@ struct longpoll {
 	struct failures *failures;
 	struct list applications; /* struct application.link: those that this bus serves */
 	struct map queues;        /* struct queue.node: those with waiters or messages taken */
-	struct list answers;      /* struct answer.link: sent and not yet taken by the kernel */
-	struct list publishes;    /* struct publish.link: not yet durable */
-	struct list auths;        /* struct auth.link: not yet durable */
-	struct list commands;     /* struct command.link: not yet settled */
-	struct buf scratch;       /* one message as JSON */
+	struct list serving;      /* struct queue.serving: those that have messages for waiters */
+	struct task serve;        /* queues_serve */
+	struct streams_watch unread; /* queues_unread */
+	struct list answers;         /* struct answer.link: sent and not yet taken by the kernel */
+	struct list publishes;       /* struct publish.link: not yet durable */
+	struct list auths;           /* struct auth.link: not yet durable */
+	struct list commands;        /* struct command.link: not yet settled */
+	struct buf scratch;          /* one message as JSON */
 	struct task closed;
 	uint64_t last_created_ns;
 	bool paused, stopped;
@@ -127,12 +130,21 @@ struct poll {
 struct queue *queue_open(struct longpoll *bus, struct str key);
 /* Forgets it if nobody waits and nothing of it is under way. */
 void queue_release(struct queue *queue);
+/* NULL: nothing has been there since its first poll. */
 struct cursor *queue_cursor(struct queue *queue);
+/* Whether messages are there that only the disk, or answers under way, keep from being taken. */
+bool queue_is_held_up(const struct queue *queue);
+/* Messages of the queue of that key that nobody has got yet. */
+uint64_t queue_length(struct longpoll *bus, struct str key);
 bool queue_has_waiters(const struct queue *queue);
 /* Puts the poll behind the others that wait. */
 void queue_wait(struct queue *queue, struct poll *poll);
 /* Takes it out; it is the caller's again. */
 void queue_leave(struct poll *poll);
+/* Answers some of those who wait and for whom there are messages; the others in later turns. */
+void queues_serve(void *arg);
+/* Messages came to a stream that no queue reads: its waiters, if there are any, get it. */
+void queues_unread(void *arg, struct stream *stream);
 /* At the end of the port: answers whoever waits, forgets everything. */
 void queues_release_waiters(struct longpoll *bus);
 void queues_destroy(struct longpoll *bus);

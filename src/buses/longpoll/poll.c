@@ -117,7 +117,7 @@ static int next_element(struct longpoll *bus, struct queue *queue, struct str be
 	struct cursor *cursor = queue_cursor(queue);
 	struct msg *taken;
 
-	while (cursor_take(cursor, &taken) > 0) {
+	while (cursor && cursor_take(cursor, &taken) > 0) {
 		auto_msg struct msg *msg = taken;
 		unsigned returns = cursor_returns(cursor, msg->seq);
 
@@ -320,12 +320,6 @@ static bool params_of(const struct longpoll *bus, struct http_request *request,
 	return true;
 }
 
-/* Whether messages are there that only the disk, or answers under way, keep from being taken. */
-static bool held_up(struct queue *queue)
-{
-	return cursor_lag(queue_cursor(queue)) > cursor_in_flight(queue_cursor(queue));
-}
-
 static void park(struct longpoll *bus, struct queue *queue, struct http_request *request,
 		 const struct poll_params *params)
 {
@@ -341,10 +335,12 @@ static void park(struct longpoll *bus, struct queue *queue, struct http_request 
 	poll->empty_204 = params->empty_204;
 	timer_init(&poll->timeout, bus->env.loop, poll_timed_out, poll);
 	queue_wait(queue, poll);
-	if (timer_start(&poll->timeout, params->timeout_ms ? params->timeout_ms : GRACE_MS) < 0)
+	if (timer_start(&poll->timeout, params->timeout_ms ? params->timeout_ms : GRACE_MS) < 0) {
 		poll_end(poll);
-	else
-		http_request_on_gone(request, poll_gone, poll);
+		return;
+	}
+	http_request_on_gone(request, poll_gone, poll);
+	http_request_forget(request);
 }
 
 void poll_handle(struct longpoll *bus, struct http_request *request, struct str key)
@@ -363,7 +359,7 @@ void poll_handle(struct longpoll *bus, struct http_request *request, struct str 
 		queue_release(queue);
 		return;
 	}
-	if (params.timeout_ms || held_up(queue)) {
+	if (params.timeout_ms || queue_is_held_up(queue)) {
 		park(bus, queue, request, &params);
 		return;
 	}
@@ -373,21 +369,9 @@ void poll_handle(struct longpoll *bus, struct http_request *request, struct str 
 
 void poll_length(struct longpoll *bus, struct http_request *request, struct str key)
 {
-	struct map_node *node = map_find(&bus->queues, key);
-	uint64_t length = 0;
 	char text[24];
 
-	if (node) {
-		length = cursor_lag(queue_cursor(queue_open(bus, key)));
-	} else {
-		struct stream *stream = place_stream(bus, key, false);
-
-		if (stream)
-			length = stream_visible(stream) - stream_first(stream);
-		if (stream)
-			(void)stream_unref(stream);
-	}
-	(void)snprintf(text, sizeof(text), "%" PRIu64, length);
+	(void)snprintf(text, sizeof(text), "%" PRIu64, queue_length(bus, key));
 	const struct http_header headers[] = {
 		{ STR("X-Queue-Length"), str_from(text) },
 		{ STR("Cache-Control"), STR("no-cache") },

@@ -2,10 +2,17 @@
 /*
  * Queues that somebody reads: one cursor for all pollers of a queue, and those who wait, in order.
  *
+ *     bus.serving: queue ── queue ── queue     those that have messages; each turn serves some
+ *                    │        │                polls, one of each queue, round and round
+ *                  poll     poll               longest-waiting first
+ *                  poll
+ *
  * A queue is here from its first poll until it is empty and nobody waits; its messages are the
- * stream's, and outlive it. So a poller of a name that never was costs memory only while it waits.
- * A message wakes the queue by its cursor, never by a search: the one who has waited longest is
- * the head of the list.
+ * stream's, and outlive it. So a poller of a name that never was costs memory only while it waits,
+ * and not much: a queue gets a cursor, and its stream, when a message is there. (Thousands of
+ * workers that each wait on a queue of their own cost a name each beside their connections.) The
+ * first message of a queue without a cursor is told by the streams' watch, the others by the cursor:
+ * never by a search.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -13,50 +20,113 @@
 #include "buses/longpoll/longpoll_internal.h"
 
 enum {
-	WINDOW = 4096,     /* messages of one queue in answers that the kernel has not taken */
-	SERVE_AT_ONCE = 64 /* waiters of one queue in one turn */
+	WINDOW = 4096,      /* messages of one queue in answers that the kernel has not taken */
+	SERVED_A_TURN = 64, /* polls of the whole bus: some 0.5 ms, then others have their turn */
 };
 
 struct queue {
-	struct map_node node; /* longpoll.queues */
+	struct map_node node; /* longpoll.queues; its key is ours */
 	struct longpoll *bus;
-	struct stream *stream;
-	struct cursor *cursor;
-	struct list waiters; /* struct poll.link: longest-waiting first */
-	struct task serve;   /* the rest of a long list of waiters */
-	size_t key_n;
+	struct stream *stream; /* NULL: nothing has been there since its first poll */
+	struct cursor *cursor; /* with the stream */
+	struct list waiters;   /* struct poll.link: longest-waiting first */
+	struct list serving;   /* longpoll.serving */
 	char key[];
 };
 
-_Static_assert(sizeof(struct poll) <= 256, "a parked poll is small");
+_Static_assert(sizeof(struct poll) <= 80, "a parked poll is small");
+_Static_assert(sizeof(struct queue) <= 96, "a queue without messages is small");
 
-static void queue_serve(void *arg)
+/* True: there may be more for those who still wait. The queue may be gone afterwards. */
+static bool queue_serve(struct queue *queue)
 {
-	struct queue *queue = arg;
-
-	for (int i = 0; !list_empty(&queue->waiters); i++) {
+	if (!list_empty(&queue->waiters)) {
 		struct poll *poll = container_of(queue->waiters.next, struct poll, link);
 
-		if (i == SERVE_AT_ONCE) {
-			task_defer(&queue->serve);
-			return;
-		}
+		/* When there is nothing the cursor comes back. */
 		if (!poll_answer(queue->bus, queue, poll->request, poll->max))
-			return;
+			return false;
 		queue_leave(poll);
 		free(poll);
 	}
+	if (!list_empty(&queue->waiters))
+		return true;
 	queue_release(queue);
+	return false;
+}
+
+void queues_serve(void *arg)
+{
+	struct longpoll *bus = arg;
+
+	for (int i = 0; i < SERVED_A_TURN && !list_empty(&bus->serving); i++) {
+		struct queue *queue = container_of(bus->serving.next, struct queue, serving);
+
+		list_del(&queue->serving);
+		if (queue_serve(queue))
+			list_add_tail(&bus->serving, &queue->serving);
+	}
+	if (!list_empty(&bus->serving))
+		task_defer(&bus->serve);
+}
+
+/* The cursor has something. */
+static void queue_ready(void *arg)
+{
+	struct queue *queue = arg;
+
+	if (list_empty(&queue->serving))
+		list_add_tail(&queue->bus->serving, &queue->serving);
+	task_defer(&queue->bus->serve);
+}
+
+/* Begins to read the stream: 0 or -ENOMEM. */
+static int queue_attach(struct queue *queue, struct stream *stream)
+{
+	int rc = cursor_create(stream, CURSOR_REQUIRED, WINDOW, queue_ready, queue, &queue->cursor);
+
+	if (rc == 0)
+		queue->stream = stream_ref(stream);
+	return rc;
+}
+
+void queues_unread(void *arg, struct stream *stream)
+{
+	struct longpoll *bus = arg;
+	struct str sid = account_sid(bus->account), name = stream_name(stream);
+
+	if (!str_starts(name, sid) || name.n == sid.n || name.p[sid.n] != '/')
+		return;
+	struct map_node *node = map_find(&bus->queues, str_skip(name, sid.n + 1));
+	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
+	/* Without memory the next message, or the next poll, tries again. */
+	if (queue && !queue->cursor)
+		(void)queue_attach(queue, stream);
 }
 
 static void queue_destroy(struct queue *queue)
 {
-	task_cancel(&queue->serve);
-	/* Nobody else reads it; without its cursor the stream would keep what is settled. */
-	stream_trim(queue->stream, cursor_floor(queue->cursor));
-	(void)cursor_destroy(queue->cursor);
-	(void)stream_unref(queue->stream);
+	list_del(&queue->serving);
+	if (queue->cursor) {
+		/* Nobody else reads it; without its cursor the stream would keep what is settled. */
+		stream_trim(queue->stream, cursor_floor(queue->cursor));
+		(void)cursor_destroy(queue->cursor);
+		(void)stream_unref(queue->stream);
+	}
 	free(queue);
+}
+
+/* What is there already gets its cursor now. */
+static int queue_look(struct queue *queue)
+{
+	struct stream *stream = place_stream(queue->bus, queue->node.key, false);
+	int rc = 0;
+
+	if (stream && stream_first(stream) < stream_visible(stream))
+		rc = queue_attach(queue, stream);
+	if (stream)
+		(void)stream_unref(stream);
+	return rc;
 }
 
 struct queue *queue_open(struct longpoll *bus, struct str key)
@@ -70,30 +140,24 @@ struct queue *queue_open(struct longpoll *bus, struct str key)
 		return NULL;
 	queue->bus = bus;
 	list_init(&queue->waiters);
-	task_init(&queue->serve, bus->env.loop, queue_serve, queue);
+	list_init(&queue->serving);
 	memcpy(queue->key, key.p, key.n);
-	queue->key_n = key.n;
-	queue->stream = place_stream(bus, key, true);
-	if (!queue->stream || cursor_create(queue->stream, CURSOR_REQUIRED, WINDOW, queue_serve,
-					    queue, &queue->cursor) < 0)
-		goto fail;
-	if (map_add(&bus->queues, &queue->node, str_make(queue->key, queue->key_n)) < 0)
-		goto fail;
+	if (map_add(&bus->queues, &queue->node, str_make(queue->key, key.n)) < 0) {
+		free(queue);
+		return NULL;
+	}
+	if (queue_look(queue) < 0) {
+		map_del(&bus->queues, &queue->node);
+		queue_destroy(queue);
+		return NULL;
+	}
 	return queue;
-
-fail:
-	if (queue->cursor)
-		(void)cursor_destroy(queue->cursor);
-	if (queue->stream)
-		(void)stream_unref(queue->stream);
-	free(queue);
-	return NULL;
 }
 
 void queue_release(struct queue *queue)
 {
-	if (!list_empty(&queue->waiters) || cursor_in_flight(queue->cursor) ||
-	    cursor_lag(queue->cursor))
+	if (!list_empty(&queue->waiters) ||
+	    (queue->cursor && (cursor_in_flight(queue->cursor) || cursor_lag(queue->cursor))))
 		return;
 	map_del(&queue->bus->queues, &queue->node);
 	queue_destroy(queue);
@@ -102,6 +166,27 @@ void queue_release(struct queue *queue)
 struct cursor *queue_cursor(struct queue *queue)
 {
 	return queue->cursor;
+}
+
+bool queue_is_held_up(const struct queue *queue)
+{
+	return queue->cursor && cursor_lag(queue->cursor) > cursor_in_flight(queue->cursor);
+}
+
+uint64_t queue_length(struct longpoll *bus, struct str key)
+{
+	struct map_node *node = map_find(&bus->queues, key);
+	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
+	uint64_t length;
+
+	if (queue && queue->cursor)
+		return cursor_lag(queue->cursor);
+	struct stream *stream = place_stream(bus, key, false);
+	if (!stream)
+		return 0;
+	length = stream_visible(stream) - stream_first(stream);
+	(void)stream_unref(stream);
+	return length;
 }
 
 bool queue_has_waiters(const struct queue *queue)
