@@ -1,0 +1,177 @@
+/* SPDX-License-Identifier: MIT */
+/* The daemon under measurement: all that is read of it is read from outside. */
+#include "child.h"
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "loop/loop.h"
+
+enum { READY_US = 20000000, BODY_MAX = 65536 };
+
+void die(const char *what)
+{
+	perror(what);
+	exit(1);
+}
+
+static int free_port(void)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	socklen_t len = sizeof(a);
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+
+	if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) < 0 ||
+	    getsockname(fd, (struct sockaddr *)&a, &len) < 0)
+		die("bind");
+	(void)close(fd);
+	return ntohs(a.sin_port);
+}
+
+FILE *child_prepare(struct child *child)
+{
+	FILE *f;
+
+	*child = (struct child){ .http = free_port(), .dir = "/tmp/voxbus-bench-XXXXXX" };
+	if (!mkdtemp(child->dir))
+		die("mkdtemp");
+	(void)snprintf(child->config, sizeof(child->config), "%s/voxbus.yaml", child->dir);
+	(void)snprintf(child->admin, sizeof(child->admin), "%s/admin.sock", child->dir);
+	(void)snprintf(child->heap, sizeof(child->heap), "%s/heap", child->dir);
+	f = fopen(child->config, "we");
+	if (!f)
+		die(child->config);
+	(void)fprintf(f, "node: bench\ndata_dir: %s\nlog: {level: warn}\n", child->dir);
+	return f;
+}
+
+void child_start(struct child *child, FILE *config, const char *voxbusd, const char *preload)
+{
+	if (fclose(config) != 0)
+		die(child->config);
+	child->pid = fork();
+	if (child->pid < 0)
+		die("fork");
+	if (child->pid > 0)
+		return;
+	if (preload &&
+	    (setenv("LD_PRELOAD", preload, 1) < 0 || setenv("HEAP_COUNT_FILE", child->heap, 1) < 0))
+		_exit(127);
+	(void)execl(voxbusd, voxbusd, "-c", child->config, (char *)NULL);
+	_exit(127);
+}
+
+const char *child_get(const struct child *child, const char *path)
+{
+	static char text[BODY_MAX];
+	struct sockaddr_un a = { .sun_family = AF_UNIX };
+	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+	char request[128];
+	size_t n = 0;
+	ssize_t got;
+
+	text[0] = '\0';
+	(void)snprintf(request, sizeof(request), "GET %s HTTP/1.0\r\n\r\n", path);
+	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", child->admin);
+	if (fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
+	    send(fd, request, strlen(request), MSG_NOSIGNAL) > 0)
+		while ((got = recv(fd, text + n, sizeof(text) - 1 - n, 0)) > 0) {
+			n += (size_t)got;
+			text[n] = '\0';
+		}
+	(void)close(fd);
+	return text;
+}
+
+uint64_t child_wait_ready(struct child *child)
+{
+	uint64_t began = loop_now_us();
+
+	while (strncmp(child_get(child, "/readyz") + 9, "200", 3) != 0) {
+		if (loop_now_us() - began > READY_US)
+			die("voxbusd does not get ready");
+		(void)usleep(200);
+	}
+	return loop_now_us() - began;
+}
+
+uint64_t child_status(const struct child *child, const char *name)
+{
+	char key[64];
+	const char *at;
+
+	(void)snprintf(key, sizeof(key), "\"%s\":", name);
+	at = strstr(child_get(child, "/api/status"), key);
+	return at ? strtoull(at + strlen(key), NULL, 10) : 0;
+}
+
+long child_rss_kib(const struct child *child)
+{
+	char path[64], line[256];
+	long kib = 0;
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)child->pid);
+	f = fopen(path, "re");
+	while (f && fgets(line, sizeof(line), f))
+		if (memcmp(line, "VmRSS:", 6) == 0)
+			kib = strtol(line + 6, NULL, 10);
+	if (f)
+		(void)fclose(f);
+	return kib;
+}
+
+double child_cpu(const struct child *child)
+{
+	struct timespec t = { 0 };
+	clockid_t clock;
+
+	if (clock_getcpuclockid(child->pid, &clock) == 0)
+		(void)clock_gettime(clock, &t);
+	return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+struct child_heap child_heap(const struct child *child)
+{
+	struct child_heap heap = { 0 };
+	int fd = open(child->heap, O_RDONLY | O_CLOEXEC);
+
+	if (fd >= 0 && read(fd, &heap, sizeof(heap)) != sizeof(heap))
+		heap = (struct child_heap){ 0 };
+	if (fd >= 0)
+		(void)close(fd);
+	return heap;
+}
+
+int child_dial(const struct child *child)
+{
+	struct sockaddr_in a = { .sin_family = AF_INET,
+				 .sin_port = htons((uint16_t)child->http),
+				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
+
+	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
+		die("connect");
+	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
+	return fd;
+}
+
+void child_stop(struct child *child)
+{
+	char command[64];
+
+	(void)kill(child->pid, SIGTERM);
+	(void)waitpid(child->pid, NULL, 0);
+	(void)snprintf(command, sizeof(command), "rm -rf %s", child->dir);
+	if (system(command) != 0)
+		die(command);
+}
