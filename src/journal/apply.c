@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What each record means, at the start: it is put where the append would have put it.
+ * What each item of a segment means, at the start: it is put where the append would have put it.
  *
- * Streams are known by their numbers here, and get their names when a name comes by. Numbers that
- * are missing in a stream leave places without a record.
+ * Streams are known by their numbers here, and get their names when a name comes by. Within a
+ * segment a small number (ordinal) stands for each, so that it is looked up once. Numbers that are
+ * missing in a stream leave places without a record.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -27,6 +28,57 @@ static struct jstream *jstream_make(struct recovery *rv, uint64_t id)
 	return js;
 }
 
+/* Room for one more ordinal: 0 or -ENOMEM. */
+static int ordinals_reserve(struct recovery *rv)
+{
+	size_t cap = rv->ordinals_cap ? rv->ordinals_cap * 2 : 1024;
+	struct jstream **streams;
+	uint64_t *ids;
+
+	if (rv->n_ordinals < rv->ordinals_cap)
+		return 0;
+	streams = realloc(rv->streams, cap * sizeof(struct jstream *));
+	if (streams)
+		rv->streams = streams;
+	ids = realloc(rv->ordinal_ids, cap * sizeof(*ids));
+	if (ids)
+		rv->ordinal_ids = ids;
+	if (!streams || !ids)
+		return -ENOMEM;
+	rv->ordinals_cap = cap;
+	return 0;
+}
+
+static void apply_stream(struct recovery *rv, const struct index_item *item)
+{
+	if (item->ordinal == 0)
+		rv->n_ordinals = 0; /* another segment begins */
+	if (ordinals_reserve(rv) < 0) {
+		rv->rc = -ENOMEM;
+		return;
+	}
+	rv->streams[rv->n_ordinals] = NULL;
+	rv->ordinal_ids[rv->n_ordinals++] = item->seq;
+}
+
+static struct jstream *jstream_at(struct recovery *rv, uint32_t ordinal, bool make)
+{
+	if (ordinal >= rv->n_ordinals)
+		return NULL;
+	if (!rv->streams[ordinal])
+		rv->streams[ordinal] = make ? jstream_make(rv, rv->ordinal_ids[ordinal])
+					    : jstream_by_id(rv->j, rv->ordinal_ids[ordinal]);
+	return rv->streams[ordinal];
+}
+
+static void jstream_lose(struct recovery *rv, struct jstream *js)
+{
+	for (size_t i = 0; i < rv->n_ordinals; i++)
+		if (rv->streams[i] == js)
+			rv->streams[i] = NULL;
+	jstream_forget(rv->j, js);
+}
+
 /* Makes seq the next one: places for what is lost before it, or a new beginning. */
 static void jstream_skip_to(struct recovery *rv, struct jstream *js, uint64_t seq)
 {
@@ -46,22 +98,23 @@ static void jstream_skip_to(struct recovery *rv, struct jstream *js, uint64_t se
 	}
 }
 
-static void apply_data(struct recovery *rv, size_t offset, const struct record *r)
+static void apply_data(struct recovery *rv, const struct index_item *item)
 {
-	struct jstream *js = jstream_make(rv, r->stream);
+	struct jstream *js = jstream_at(rv, item->ordinal, true);
+	struct record r = { .wall_ms = (uint64_t)item->wall_s * 1000, .body.n = item->length };
 
 	if (!js)
 		return;
 	js->mention = rv->s->number;
-	if (r->seq < js->next || r->seq == UINT64_MAX) {
-		recover_report(rv, rv->s->number, offset, record_size(r->body.n),
-			       "a number out of order", "skips it");
+	if (item->seq < js->next || item->seq == UINT64_MAX) {
+		recover_report(rv, rv->s->number, item->offset, item->size, "a number out of order",
+			       "skips it");
 		return;
 	}
-	if (r->seq > js->next)
-		jstream_skip_to(rv, js, r->seq);
+	if (item->seq > js->next)
+		jstream_skip_to(rv, js, item->seq);
 	if (rv->rc == 0)
-		rv->rc = jstream_push(rv->j, js, rv->s, offset, r);
+		rv->rc = jstream_push(rv->j, js, rv->s, item->offset, &r);
 	rv->j->stats.recovered++;
 }
 
@@ -81,7 +134,7 @@ static struct jstream *jstream_take_name(struct recovery *rv, struct jstream *js
 		}
 		rv->ghosts = ghosts;
 		rv->ghosts[rv->n_ghosts++] = (struct tomb){ older->id, older->since };
-		jstream_forget(rv->j, older);
+		jstream_lose(rv, older);
 		if (older == js)
 			return NULL;
 	}
@@ -89,51 +142,62 @@ static struct jstream *jstream_take_name(struct recovery *rv, struct jstream *js
 	return rv->rc < 0 ? NULL : js;
 }
 
-static void apply_mark(struct recovery *rv, size_t offset, const struct record *r)
+static void apply_mark(struct recovery *rv, const struct index_item *item)
 {
 	struct jstream *js;
-	struct str name;
-	uint64_t next;
 
-	if (!record_mark(r, &next, &name) || name.n > NAME_MAX_BYTES) {
-		recover_report(rv, rv->s->number, offset, record_size(r->body.n),
-			       "a malformed mark", "skips it");
+	if (item->name.n > NAME_MAX_BYTES) {
+		recover_report(rv, rv->s->number, item->offset, item->size, "a malformed mark",
+			       "skips it");
 		return;
 	}
-	js = jstream_make(rv, r->stream);
-	if (js && r->type == RECORD_NAME && !js->name)
-		js = jstream_take_name(rv, js, name);
+	js = jstream_at(rv, item->ordinal, true);
+	if (js && item->type == RECORD_NAME && !js->name)
+		js = jstream_take_name(rv, js, item->name);
 	if (!js)
 		return;
 	js->mention = rv->s->number;
-	if (r->type == RECORD_NAME && js->named != rv->s)
+	if (item->type == RECORD_NAME && js->named != rv->s)
 		jstream_set_named(js, rv->s);
-	jstream_cut(rv->j, js, r->seq);
-	if (next > js->next)
-		jstream_skip_to(rv, js, next);
+	jstream_cut(rv->j, js, item->seq);
+	if (item->next > js->next)
+		jstream_skip_to(rv, js, item->next);
 }
 
-static void apply_drop(struct recovery *rv, const struct record *r)
+static void apply_drop(struct recovery *rv, const struct index_item *item)
 {
-	struct jstream *js = jstream_by_id(rv->j, r->stream);
+	struct jstream *js = jstream_at(rv, item->ordinal, false);
 
 	if (!js)
 		return;
 	rv->rc = segment_bury(rv->s, (struct tomb){ js->id, js->since });
-	jstream_forget(rv->j, js);
+	jstream_lose(rv, js);
 }
 
-void recover_apply(void *arg, size_t offset, const struct record *r)
+void recover_apply(struct recovery *rv, const struct index_item *item)
 {
-	struct recovery *rv = arg;
-
-	if (rv->rc < 0)
-		return;
-	rv->newest_ms = age_later(rv->newest_ms, r->wall_ms);
-	if (r->type == RECORD_DATA)
-		apply_data(rv, offset, r);
-	else if (r->type == RECORD_NAME || r->type == RECORD_TRIM)
-		apply_mark(rv, offset, r);
-	else if (r->type == RECORD_DROP)
-		apply_drop(rv, r);
+	switch (item->type) {
+	case RECORD_DATA:
+		apply_data(rv, item);
+		break;
+	case RECORD_NAME:
+	case RECORD_TRIM:
+		apply_mark(rv, item);
+		break;
+	case RECORD_DROP:
+		apply_drop(rv, item);
+		break;
+	case INDEX_STREAM:
+		apply_stream(rv, item);
+		break;
+	case INDEX_MALFORMED:
+		recover_report(rv, rv->s->number, item->offset, item->size, "a malformed mark",
+			       "skips it");
+		break;
+	case INDEX_HOLE:
+		recover_report_range(rv, rv->s->number, item->offset, item->size);
+		break;
+	default:
+		break;
+	}
 }

@@ -120,14 +120,16 @@ static int open_to_look(struct journal *j, struct err *e)
 
 static int look(struct journal *j, struct journal_checked *ret, struct err *e)
 {
-	struct file *states = NULL;
-	size_t end;
+	struct recovered found = { 0 };
 	int rc = open_to_look(j, e);
 
 	if (rc < 0)
 		return rc;
-	rc = journal_recover(j, &states, &end, e);
-	(void)file_unref(states);
+	rc = journal_recover(j, &found, e);
+	(void)file_unref(found.states);
+	index_file_fini(&found.index);
+	ret->used = j->index_used;
+	ret->ignored = j->index_ignored;
 	journal_stats(j, &ret->stats);
 	return rc;
 }

@@ -53,3 +53,8 @@ void file_name(char out[FILE_NAME_SIZE], uint64_t number)
 	else
 		(void)snprintf(out, FILE_NAME_SIZE, "state.log");
 }
+
+void index_file_name(char out[FILE_NAME_SIZE], uint64_t number)
+{
+	(void)snprintf(out, FILE_NAME_SIZE, "%08" PRIu64 ".vbi", number);
+}

@@ -110,8 +110,12 @@ int journal_put_record(struct journal *j, struct segment *s, struct record *r,
 	record_seal(at, r, s ? s->file->generation : 0);
 	c->len += size;
 	j->inflight += size;
-	if (s)
+	if (s) {
 		s->end += size;
+		s->last_lsn = r->lsn;
+	}
+	if (r->type != RECORD_SYNC)
+		marks_note(j, !s, r->lsn);
 	task_defer(&j->flush);
 	return 0;
 }
@@ -120,6 +124,7 @@ static void submit(struct journal *j)
 {
 	if (list_empty(&j->chunks) && list_empty(&j->state_chunks))
 		return;
+	marks_submitted(j);
 	writer_submit(j->writer, &j->chunks, &j->state_chunks, j->lsn, j->states.live);
 }
 
@@ -131,6 +136,7 @@ static void on_flush(void *arg)
 		timer_stop(&j->trim_timer);
 		jstreams_put_marks(j);
 		segments_sweep(j);
+		marks_put(j);
 		submit(j);
 		task_cancel(&j->flush); /* which the marks asked for again */
 	}
@@ -177,11 +183,13 @@ static void on_progress(void *arg)
 	if (j->seen.stalled != stalled)
 		log_warn(j->log, stalled ? "disk has room again" : "disk full", "dir=%s then=%s",
 			 j->dir, stalled ? "going on" : "refusing appends, trying again");
+	marks_progress(j);
 	segments_remove(j);
 	failed_now = j->seen.failed && !j->failed;
 	if (failed_now) {
 		j->failed = true;
 		timer_stop(&j->trim_timer);
+		timer_stop(&j->marks.timer);
 	}
 	if (j->seen.stalled != stalled && j->events.stalled)
 		j->events.stalled(j->events.arg, j->seen.stalled);
@@ -448,6 +456,7 @@ struct journal *journal_create(const struct journal_inject *in)
 	list_init(&j->reads);
 	task_init(&j->flush, j->loop, on_flush, j);
 	timer_init(&j->trim_timer, j->loop, on_trim_timer, j);
+	marks_init(j);
 	timer_init(&j->age_timer, j->loop, jstreams_check_age, j);
 	return j;
 }
@@ -463,6 +472,7 @@ struct journal *journal_destroy(struct journal *j)
 	task_cancel(&j->flush);
 	timer_stop(&j->trim_timer);
 	timer_stop(&j->age_timer);
+	timer_stop(&j->marks.timer);
 	map_fini(&j->streams);
 	map_fini(&j->ids);
 	for (size_t i = 0; i < j->n_slots; i++)
@@ -485,25 +495,26 @@ int journal_open_injected(const struct journal_inject *in, struct journal **ret,
 {
 	struct journal *j = journal_create(in);
 	struct writer_options o;
-	struct file *states = NULL;
-	size_t end = 0;
+	struct recovered found = { 0 };
 	int rc;
 
 	if (!j)
 		return err_set(e, -ENOMEM, "journal %s: out of memory", in->options->dir);
 	rc = open_dir(j, e);
 	if (rc == 0)
-		rc = journal_recover(j, &states, &end, e);
+		rc = journal_recover(j, &found, e);
 	if (rc < 0) {
 		(void)journal_destroy(j);
 		return rc;
 	}
 	journal_writer_options(j, &o);
 	o.lsn = j->seen.written;
-	o.states = states;
-	o.states_end = end;
+	o.states = found.states;
+	o.states_end = found.states_end;
+	o.index = found.index.number ? &found.index : NULL;
 	rc = writer_create(&o, &j->writer);
-	(void)file_unref(states);
+	(void)file_unref(found.states);
+	index_file_fini(&found.index);
 	if (rc < 0) {
 		(void)err_set(e, rc, "journal %s: cannot start its threads: %s", j->dir,
 			      strerror(-rc));
@@ -534,20 +545,37 @@ bool journal_step_sync(struct journal *j)
 	return writer_step_sync(j->writer);
 }
 
-struct journal *journal_close(struct journal *j)
+static void take_all(struct journal *j)
 {
 	struct list done, removed;
 
-	if (!j)
-		return NULL;
-	on_flush(j);
-	writer_stop(j->writer);
 	list_init(&done);
 	list_init(&removed);
 	writer_take(j->writer, &j->seen, &done, &removed);
+	take_written(j, &done, &removed);
+}
+
+/* Writes what is left, and that all of it is synced. */
+static void write_last(struct journal *j)
+{
+	on_flush(j);
+	writer_drain(j->writer);
+	take_all(j);
+	marks_progress(j);
+	j->marks.force = true;
+	if (!j->seen.failed && !j->seen.stalled)
+		on_flush(j);
+}
+
+struct journal *journal_close(struct journal *j)
+{
+	if (!j)
+		return NULL;
+	write_last(j);
+	writer_stop(j->writer);
+	take_all(j);
 	if (j->seen.failed && !j->failed)
 		log_error(j->log, "journal closed with losses", "error=%s", j->seen.failure.text);
-	take_written(j, &done, &removed);
 	j->writer = writer_destroy(j->writer);
 	return journal_destroy(j);
 }

@@ -14,7 +14,9 @@
 #include "journal/age.h"
 #include "journal/check.h"
 #include "journal/index.h"
+#include "journal/index_file.h"
 #include "journal/journal.h"
+#include "journal/marks.h"
 #include "journal/record.h"
 #include "journal/state.h"
 #include "journal/writer.h"
@@ -37,6 +39,7 @@ struct segment {
 	size_t size;
 	size_t end;          /* the next record goes here */
 	size_t written;      /* readable up to here */
+	uint64_t last_lsn;   /* of the last record in it */
 	uint64_t live;       /* records in the indexes */
 	size_t name_bytes;   /* what the names of `streams` take */
 	struct list streams; /* struct jstream.named_link */
@@ -100,6 +103,8 @@ struct journal {
 	struct timer trim_timer, age_timer;
 	struct writer *writer;
 	struct writer_report seen;
+	struct marks marks;
+	size_t index_used, index_ignored; /* index files, at the start */
 	bool sweep_due, failed;
 	struct journal_stats stats; /* counters; what is "now" is filled in when asked */
 };
@@ -178,6 +183,11 @@ void jstreams_check_age(void *journal);
 /* read.c: reads on their way are forgotten. */
 void reads_abandon(struct journal *j);
 /* recover.c: fills a journal that has only its directory. */
-int journal_recover(struct journal *j, struct file **ret_states, size_t *ret_end, struct err *e);
+struct recovered {
+	struct file *states;
+	size_t states_end;
+	struct index_file index; /* of the current segment, if its number is not 0 */
+};
+int journal_recover(struct journal *j, struct recovered *ret, struct err *e);
 
 #endif

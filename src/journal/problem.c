@@ -87,7 +87,8 @@ void recover_report(struct recovery *rv, uint64_t number, size_t offset, size_t 
 	};
 
 	file_name(name, number);
-	problem_tell(rv->j, &p);
+	if (!rv->quiet)
+		problem_tell(rv->j, &p);
 }
 
 void recover_report_range(struct recovery *rv, uint64_t number, size_t offset, size_t n)
@@ -101,6 +102,10 @@ void recover_report_range(struct recovery *rv, uint64_t number, size_t offset, s
 				     .then = "skips it" };
 
 	file_name(name, number);
+	if (offset + n > rv->n) { /* an index file told of it: its bytes were not read */
+		problem_tell(rv->j, &p);
+		return;
+	}
 	if (rv->j->problem) {
 		tell_pieces(rv->j, &p, bytes, rv->generation);
 		return;

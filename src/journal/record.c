@@ -20,23 +20,31 @@
 
 enum {
 	RECORD_MAGIC = 0x52625876, /* "vXbR" */
-	HEADER_SIZE = 56,
+	HEADER_SIZE = 64,
+	HEADER_SIZE_UNMARKED = 56,
 	KEY_MAX = 1024,
 };
 
 static const char file_magic[8] = "voxbusJ\n";
+
+/* Files of the first days end before `before`. */
+static size_t header_size(const char *at)
+{
+	return le32_get(at + 20) & FILE_MARKED ? HEADER_SIZE : HEADER_SIZE_UNMARKED;
+}
 
 static void header_copy_write(char *at, const struct file_header *h)
 {
 	memcpy(at, file_magic, sizeof(file_magic));
 	le32_put(at + 12, h->kind);
 	le32_put(at + 16, h->version);
-	le32_put(at + 20, 0);
+	le32_put(at + 20, h->flags);
 	le64_put(at + 24, h->number);
 	le64_put(at + 32, h->generation);
 	le64_put(at + 40, h->size);
 	le64_put(at + 48, h->lsn);
-	le32_put(at + 8, crc32c(0, at + 12, HEADER_SIZE - 12));
+	le64_put(at + 56, h->before);
+	le32_put(at + 8, crc32c(0, at + 12, header_size(at) - 12));
 }
 
 void file_header_write(char *at, const struct file_header *h)
@@ -49,15 +57,17 @@ void file_header_write(char *at, const struct file_header *h)
 static bool header_copy_read(const char *at, struct file_header *ret)
 {
 	if (memcmp(at, file_magic, sizeof(file_magic)) != 0 ||
-	    le32_get(at + 8) != crc32c(0, at + 12, HEADER_SIZE - 12))
+	    le32_get(at + 8) != crc32c(0, at + 12, header_size(at) - 12))
 		return false;
 	*ret = (struct file_header){
 		.kind = le32_get(at + 12),
 		.version = le32_get(at + 16),
+		.flags = le32_get(at + 20),
 		.number = le64_get(at + 24),
 		.generation = le64_get(at + 32),
 		.size = le64_get(at + 40),
 		.lsn = le64_get(at + 48),
+		.before = header_size(at) == HEADER_SIZE ? le64_get(at + 56) : 0,
 	};
 	return ret->lsn <= LSN_MAX;
 }
@@ -162,6 +172,14 @@ bool record_mark(const struct record *r, uint64_t *ret_next, struct str *ret_nam
 	return r->seq && r->seq <= *ret_next && (r->type == RECORD_TRIM || ret_name->n);
 }
 
+bool record_sync(const struct record *r, uint64_t *ret_lsn)
+{
+	if (r->body.n != 8)
+		return false;
+	*ret_lsn = le64_get(r->body.p);
+	return *ret_lsn <= r->lsn;
+}
+
 bool record_state(const struct record *r, struct str *ret_key, struct str *ret_value)
 {
 	size_t n;
@@ -207,9 +225,8 @@ static size_t zeros(struct str bytes)
 void file_scan(struct str bytes, const struct file_header *h, const struct scan_events *events,
 	       struct scan_result *ret)
 {
-	size_t at = FILE_HEADER, used = FILE_HEADER;
+	size_t at = ret->end, used = ret->end;
 
-	*ret = (struct scan_result){ .end = FILE_HEADER, .lsn = h->lsn };
 	while (at < bytes.n && bytes.n - at >= RECORD_ALIGN) {
 		struct str rest = str_skip(bytes, at);
 		struct record r;

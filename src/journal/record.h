@@ -27,17 +27,24 @@ enum record_type {
 	RECORD_DROP,     /* the stream is no more */
 	RECORD_PUT,      /* body = length of the key (2 bytes), key, value */
 	RECORD_DELETE,   /* body = key */
+	RECORD_SYNC,     /* body = an lsn (8 bytes): up to it all of this kind of file is synced */
 	RECORD_TYPES,
 };
 
 enum file_kind { FILE_SEGMENT = 1, FILE_STATES = 2 };
 
+enum file_flags {
+	FILE_MARKED = 1,   /* written by one who writes sync marks, and `before` */
+	FILE_RECYCLED = 2, /* the file held something else before */
+};
+
 struct file_header {
-	uint32_t kind, version;
+	uint32_t kind, version, flags;
 	uint64_t number;     /* of the segment; 0 for the states */
 	uint64_t generation; /* random; goes into the checksum of each record */
 	uint64_t size;       /* of the file when it is full; for states: see age_ahead */
 	uint64_t lsn;        /* all records have at least this one */
+	uint64_t before;     /* lsn of the last record in the segment before */
 };
 
 struct record {
@@ -73,6 +80,7 @@ int record_read(struct str bytes, uint64_t generation, struct record *ret);
 
 /* The parts of a body: false when it is malformed. */
 bool record_mark(const struct record *r, uint64_t *ret_next, struct str *ret_name);
+bool record_sync(const struct record *r, uint64_t *ret_lsn);
 bool record_state(const struct record *r, struct str *ret_key, struct str *ret_value);
 
 struct scan_events {
@@ -89,8 +97,16 @@ struct scan_result {
 	uint64_t lsn;   /* of the last good one, else the header's */
 };
 
-/* Calls back for what is in a file whose header was h, in the order of the bytes. */
+/*
+ * Calls back for what is in a file whose header was h, in the order of the bytes. *ret begins with
+ * where to start and the lsn before it (scan_begin: at the file's first record).
+ */
 void file_scan(struct str bytes, const struct file_header *h, const struct scan_events *events,
 	       struct scan_result *ret);
+
+static inline struct scan_result scan_begin(const struct file_header *h)
+{
+	return (struct scan_result){ .end = FILE_HEADER, .lsn = h->lsn };
+}
 
 #endif

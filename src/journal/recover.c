@@ -1,208 +1,174 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What is on the disk at the start: all segments are read in their order, then the states.
+ * What is on the disk at the start: all segments are taken in their order, then the states.
  *
- * Records are put where appends would have put them. What isn't a record is damage when a good
- * record follows anywhere in the log, and then it is reported and left alone; at the very end it
- * is what was being written when the power went, and is cut off.
+ * What isn't a record is a hole. After a power cut what was not synced may be there or not, in any
+ * order; what was synced is there. Sync marks in the log tell how far it was: a hole before that
+ * is damage, it is reported and left alone, and what follows is good. A hole behind it is where
+ * the log is torn: it ends there, and nothing that follows was ever acknowledged.
  *
- *   segment 1 [records][zeros]   segment 2 [records]XX[records]YY   segment 3 [ZZ]
- *                                                    damage    torn           torn
+ *   segment 1 [records][zeros]   segment 2 [records]XX[records, mark]YY[records]   segment 3 [ZZ]
+ *                                                  damage            torn, all of it from here on
+ *
+ * How far things were synced is only asked when there is a hole; else no file is read twice.
  */
 #include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "journal/recover_internal.h"
-
-enum { FILE_MAX = 1 << 30 };
-
-/* A segment on the disk. */
-struct found {
-	uint64_t number;
-	struct segment *s; /* NULL: it can't be used */
-	size_t records, tail;
-};
-
-static void on_segment_damage(void *arg, size_t offset, size_t n)
-{
-	struct recovery *rv = arg;
-
-	recover_report_range(rv, rv->s->number, offset, n);
-}
-
-static void on_state_record(void *arg, size_t offset, const struct record *r)
-{
-	struct recovery *rv = arg;
-	int rc = states_apply(&rv->j->states, r);
-
-	rv->newest_ms = age_later(rv->newest_ms, r->wall_ms);
-	if (rc == -EBADMSG)
-		recover_report(rv, 0, offset, record_size(r->body.n), "a malformed state",
-			       "skips it");
-	else if (rc < 0)
-		rv->rc = rc;
-}
-
-static void on_state_damage(void *arg, size_t offset, size_t n)
-{
-	recover_report_range(arg, 0, offset, n);
-}
-
-static int read_at(const struct journal_sys *sys, int fd, char *p, size_t n, size_t offset)
-{
-	while (n) {
-		ssize_t got = sys->pread(fd, p, n, (off_t)offset);
-
-		if (got < 0 && errno != EINTR)
-			return -errno;
-		if (got == 0)
-			return 0; /* it was cut meanwhile: the rest stays zero */
-		if (got > 0) {
-			p += got;
-			n -= (size_t)got;
-			offset += (size_t)got;
-		}
-	}
-	return 0;
-}
-
-/*
- * Reads what has been written, into memory that is zero elsewhere: most of a preallocated segment
- * never was, and neither costs time nor memory then.
- */
-static int read_extents(struct recovery *rv, int fd)
-{
-	off_t at = 0, end = 0, size = (off_t)rv->n;
-
-	while (end < size) {
-		int rc;
-
-		at = lseek(fd, end, SEEK_DATA);
-		if (at < 0 && errno == ENXIO)
-			return 0; /* nothing but holes to the end */
-		if (at < 0)
-			at = end; /* a file system that does not tell */
-		end = lseek(fd, at, SEEK_HOLE);
-		if (end <= at || end > size)
-			end = size;
-		rc = read_at(rv->j->sys, fd, rv->bytes + at, (size_t)(end - at), (size_t)at);
-		if (rc < 0)
-			return rc;
-	}
-	return 0;
-}
-
-static void unload(struct recovery *rv)
-{
-	if (rv->bytes)
-		(void)munmap(rv->bytes, rv->mapped);
-	rv->bytes = NULL;
-	rv->n = 0;
-}
-
-/* The whole file to rv->bytes: its descriptor, or a negative errno. */
-static int load(struct recovery *rv, uint64_t number)
-{
-	char name[FILE_NAME_SIZE];
-	struct stat st;
-	int fd, rc = 0;
-	void *p;
-
-	file_name(name, number);
-	unload(rv);
-	fd = rv->j->sys->openat(rv->j->dirfd, name, O_RDWR | O_CLOEXEC, 0);
-	if (fd < 0)
-		return -errno;
-	if (fstat(fd, &st) < 0)
-		rc = -errno;
-	else if (st.st_size > FILE_MAX)
-		rc = -EFBIG;
-	if (rc == 0) {
-		rv->mapped = (size_t)st.st_size + 1;
-		p = mmap(NULL, rv->mapped, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1,
-			 0);
-		rc = p == MAP_FAILED ? -ENOMEM : 0;
-		rv->bytes = rc == 0 ? p : NULL;
-		rv->n = rc == 0 ? (size_t)st.st_size : 0;
-	}
-	if (rc == 0)
-		rc = read_extents(rv, fd);
-	if (rc < 0) {
-		(void)close(fd);
-		return rc;
-	}
-	return fd;
-}
-
-/* 1 and *ret, 0 when it can't be used, or -ENOTSUP. */
-static int read_file_header(struct recovery *rv, uint64_t number, struct file_header *ret)
-{
-	bool damaged = false;
-	int rc = file_header_read(str_make(rv->bytes, rv->n), ret, &damaged);
-
-	if (rc > 0 && ret->version != FILE_VERSION)
-		return -ENOTSUP;
-	if (rc > 0 && (ret->kind != (number ? FILE_SEGMENT : FILE_STATES) || ret->number != number))
-		rc = -EBADMSG;
-	if (rc < 0 || damaged)
-		recover_report(rv, number, 0, FILE_HEADER,
-			       damaged ? "one of its two headers is damaged"
-				       : "both its headers are damaged",
-			       damaged  ? "uses the other"
-			       : number ? "leaves the file aside"
-					: "refuses to go on");
-	return rc > 0 ? 1 : 0;
-}
-
-/* Made, and never begun. */
-static bool all_zero(const struct recovery *rv)
-{
-	return rv->n == 0 ||
-	       (rv->bytes[0] == 0 && memcmp(rv->bytes, rv->bytes + 1, rv->n - 1) == 0);
-}
 
 static int unlink_segment(struct recovery *rv, uint64_t number)
 {
 	char name[FILE_NAME_SIZE];
 
+	index_file_name(name, number);
+	(void)rv->j->sys->unlinkat(rv->j->dirfd, name, 0); /* there may be none */
 	file_name(name, number);
 	return rv->j->sys->unlinkat(rv->j->dirfd, name, 0) < 0 ? -errno : 0;
 }
 
-static int scan_segment(struct recovery *rv, struct found *f)
+static void learn_sync(struct recovery *rv, const struct found *f, const struct index_facts *facts)
 {
-	struct scan_events events = { recover_apply, on_segment_damage, rv };
-	struct file_header h;
-	struct scan_result res;
-	int fd = load(rv, f->number), rc;
+	if (facts->sync > rv->sync)
+		rv->sync = facts->sync;
+	if (f->synced > rv->sync)
+		rv->sync = f->synced;
+}
 
-	if (fd < 0)
-		return fd;
-	rc = read_file_header(rv, f->number, &h);
-	if (rc <= 0) {
-		(void)close(fd);
-		return rc == 0 && all_zero(rv) ? unlink_segment(rv, f->number) : rc;
+/* The marks in the segments that were not read yet. */
+static void look_ahead(struct recovery *rv)
+{
+	struct recovery before = *rv; /* its bytes and generation are still asked for */
+	struct index_file x = { 0 };
+
+	if (rv->looked_ahead)
+		return;
+	rv->looked_ahead = rv->quiet = true;
+	rv->bytes = NULL;
+	for (size_t i = rv->at + 1; i < rv->n_found; i++) {
+		struct found f = { .number = rv->found[i].number };
+
+		if (recover_load_segment(rv, &f, &x) < 0 || !f.usable)
+			continue;
+		(void)close(f.fd);
+		rv->marked |= f.h.flags & FILE_MARKED;
+		learn_sync(rv, &f, &x.facts);
 	}
-	if (h.size < rv->n)
-		h.size = rv->n;
-	rc = segment_create_take(rv->j, fd, &h, &f->s);
+	rv->quiet = false;
+	recover_unload(rv);
+	rv->bytes = before.bytes;
+	rv->n = before.n;
+	rv->mapped = before.mapped;
+	rv->generation = before.generation;
+	index_file_fini(&x);
+}
+
+/* Was what lies behind the record with that lsn synced? An old log doesn't tell: then yes. */
+static bool was_synced(struct recovery *rv, uint64_t lsn, bool marked)
+{
+	if (!marked || rv->sync > lsn)
+		return true;
+	look_ahead(rv);
+	return rv->sync > lsn;
+}
+
+static void apply_image(struct recovery *rv, struct found *f)
+{
+	struct str rest = index_file_items(&rv->image);
+	const struct index_facts *facts = &rv->image.facts;
+	struct index_item item;
+
+	f->s->end = facts->end;
+	while (rv->rc == 0 && index_item_next(&rest, &item)) {
+		uint64_t before = item.seq ? item.seq : rv->last;
+
+		if (item.type == INDEX_HOLE && !was_synced(rv, before, f->h.flags & FILE_MARKED)) {
+			rv->torn = true;
+			rv->last = before;
+			f->s->end = item.offset;
+			f->tail += facts->end - item.offset;
+			break;
+		}
+		recover_apply(rv, &item);
+	}
+	if (!rv->torn && facts->lsn)
+		rv->last = facts->lsn;
+	f->s->last_lsn = rv->last;
+	f->s->written = f->s->end;
+	if (f->s->end == FILE_HEADER)
+		f->records = 0;
+	rv->newest_ms = age_later(rv->newest_ms, facts->newest_ms);
+}
+
+/* Something is missing between the record before and this segment's first. */
+static bool gap_before(const struct recovery *rv, const struct found *f)
+{
+	return f->usable && (f->h.flags & FILE_MARKED) && f->h.before > rv->last && rv->at > 0 &&
+	       f[-1].number + 1 == f->number;
+}
+
+/* It can't follow what was read: then the log ended before it, or it is damaged. */
+static int meet_gap(struct recovery *rv, struct found *f)
+{
+	if (!was_synced(rv, rv->last, f->usable || rv->marked))
+		rv->torn = true;
+	else if (f->usable && !f[-1].s && !f[-1].blank)
+		return 0; /* it was reported */
+	else if (f->usable)
+		recover_report(rv, f[-1].number, f[-1].s ? f[-1].s->end : FILE_HEADER, 0,
+			       "records are missing at its end", "goes on without them");
+	else
+		recover_report(rv, f->number, 0, FILE_HEADER, "both its headers are damaged",
+			       "leaves the file aside");
+	return 0;
+}
+
+static int recover_segment(struct recovery *rv, struct found *f)
+{
+	int rc = recover_load_segment(rv, f, &rv->image);
+
+	if (rc < 0)
+		return rc;
+	if (f->blank)
+		return unlink_segment(rv, f->number);
+	if (f->usable)
+		learn_sync(rv, f, &rv->image.facts);
+	if (!f->usable || gap_before(rv, f))
+		rc = meet_gap(rv, f);
+	if (rc < 0 || rv->torn || !f->usable)
+		return rc;
+	rv->marked |= f->h.flags & FILE_MARKED;
+	rc = segment_create_take(rv->j, f->fd, &f->h, &f->s);
+	f->fd = -1;
 	if (rc < 0)
 		return rc;
 	rv->s = f->s;
-	rv->generation = h.generation;
-	file_scan(str_make(rv->bytes, rv->n), &h, &events, &res);
-	f->s->end = f->s->written = res.end;
-	f->records = res.records;
-	f->tail = res.tail;
-	if (res.lsn > rv->lsn)
-		rv->lsn = res.lsn;
+	apply_image(rv, f);
 	return rv->rc;
+}
+
+/* It lies behind the end of the log. */
+static int discard_segment(struct recovery *rv, struct found *f)
+{
+	int rc = 0;
+
+	rv->quiet = true;
+	if (f->fd < 0)
+		rc = recover_load_segment(rv, f, &rv->image);
+	rv->quiet = false;
+	if (rc < 0)
+		return rc;
+	if (f->usable)
+		recover_report_torn(rv, f->number, FILE_HEADER,
+				    rv->image.facts.end - FILE_HEADER + f->tail);
+	if (f->fd >= 0)
+		(void)close(f->fd);
+	f->fd = -1;
+	f->records = 0;
+	return unlink_segment(rv, f->number);
 }
 
 /* Cuts what is torn, and gets back the room up to the segment's size. */
@@ -211,7 +177,10 @@ static int cut_tail(struct recovery *rv, struct segment *s, size_t tail)
 	struct journal *j = rv->j;
 	int fd = s->file->fd;
 
-	recover_report_torn(rv, s->number, s->end, tail);
+	if (tail && rv->sync > s->last_lsn)
+		recover_report(rv, s->number, s->end, tail, "not a record", "cuts it off");
+	else
+		recover_report_torn(rv, s->number, s->end, tail);
 	if (tail && j->sys->ftruncate(fd, (off_t)s->end) < 0)
 		return -errno;
 	if (s->size <= s->end)
@@ -232,10 +201,11 @@ static int remove_empty(struct recovery *rv, struct found *f)
 }
 
 /* After all are read: which ends are torn, which are damaged; where to go on. */
-static int settle_tails(struct recovery *rv, struct found *found, size_t n)
+static int settle_tails(struct recovery *rv)
 {
+	struct found *found = rv->found;
 	struct journal *j = rv->j;
-	size_t last = n;
+	size_t n = rv->n_found, last = n;
 	int rc = 0;
 
 	for (size_t i = 0; i < n; i++)
@@ -257,7 +227,8 @@ static int settle_tails(struct recovery *rv, struct found *found, size_t n)
 			rc = remove_empty(rv, f);
 		}
 		/* What is found counts as durable from now on. */
-		if (rc == 0 && f->s && !j->options.nosync && j->sys->fsync(f->s->file->fd) < 0)
+		if (rc == 0 && f->s && !f->sealed && !j->options.nosync &&
+		    j->sys->fsync(f->s->file->fd) < 0)
 			rc = -errno;
 	}
 	return rc;
@@ -292,7 +263,7 @@ static int list_segments(struct journal *j, struct found **ret, size_t *ret_n)
 			break;
 		}
 		found = more;
-		found[n++] = (struct found){ .number = number };
+		found[n++] = (struct found){ .number = number, .fd = -1 };
 	}
 	(void)closedir(dir);
 	if (rc < 0) {
@@ -309,28 +280,35 @@ static int list_segments(struct journal *j, struct found **ret, size_t *ret_n)
 static int recover_segments(struct recovery *rv, struct err *e)
 {
 	struct journal *j = rv->j;
-	struct found *found = NULL;
-	size_t n = 0, i;
-	int rc = list_segments(j, &found, &n);
+	uint64_t number = 0;
+	int rc = list_segments(j, &rv->found, &rv->n_found);
 
 	if (rc < 0)
 		return err_set(e, rc, "journal %s: cannot list it: %s", j->dir, strerror(-rc));
-	for (i = 0; i < n && rc == 0; i++) {
-		rc = scan_segment(rv, &found[i]);
-		j->next_number = found[i].number + 1;
+	for (; rv->at < rv->n_found && rc == 0; rv->at++) {
+		struct found *f = &rv->found[rv->at];
+
+		number = f->number;
+		j->next_number = number + 1;
+		if (!rv->torn)
+			rc = recover_segment(rv, f);
+		if (rc == 0 && rv->torn && !f->s)
+			rc = discard_segment(rv, f);
 	}
+	if (rv->last > rv->lsn)
+		rv->lsn = rv->last;
 	if (rc == -ENOTSUP)
-		(void)err_set(e, rc,
-			      "journal %s: segment %08" PRIu64 " was written by a later version: "
-			      "start that one, or give this one another data_dir",
-			      j->dir, found[i - 1].number);
-	else if (rc < 0)
-		(void)err_set(e, rc, "journal %s: cannot read segment %08" PRIu64 ": %s", j->dir,
-			      found[i - 1].number, strerror(-rc));
-	else if ((rc = settle_tails(rv, found, n)) < 0)
+		return err_set(e, rc,
+			       "journal %s: segment %08" PRIu64 " was written by a later version: "
+			       "start that one, or give this one another data_dir",
+			       j->dir, number);
+	if (rc < 0)
+		return err_set(e, rc, "journal %s: cannot read segment %08" PRIu64 ": %s", j->dir,
+			       number, strerror(-rc));
+	rc = settle_tails(rv);
+	if (rc < 0)
 		(void)err_set(e, rc, "journal %s: cannot cut or sync its segments: %s", j->dir,
 			      strerror(-rc));
-	free(found);
 	return rc;
 }
 
@@ -353,27 +331,82 @@ static void lose_nameless(struct recovery *rv)
 	}
 }
 
+/* Once to know how far the states were synced; the applying comes after. */
+static void find_state_sync(void *arg, size_t offset, const struct record *r)
+{
+	struct recovery *rv = arg;
+	uint64_t sync;
+
+	if (r->type == RECORD_SYNC && record_sync(r, &sync) && sync > rv->state_sync)
+		rv->state_sync = sync;
+}
+
+static void ignore_hole(void *arg, size_t offset, size_t n)
+{
+}
+
+static void on_state_record(void *arg, size_t offset, const struct record *r)
+{
+	struct recovery *rv = arg;
+	int rc;
+
+	if (rv->state_cut || rv->rc < 0)
+		return;
+	rv->newest_ms = age_later(rv->newest_ms, r->wall_ms);
+	rv->state_lsn = r->lsn;
+	rc = states_apply(&rv->j->states, r);
+	if (rc == -EBADMSG)
+		recover_report(rv, 0, offset, record_size(r->body.n), "a malformed state",
+			       "skips it");
+	else if (rc < 0)
+		rv->rc = rc;
+}
+
+static void on_state_hole(void *arg, size_t offset, size_t n)
+{
+	struct recovery *rv = arg;
+
+	if (rv->state_cut)
+		return;
+	if (rv->marked && rv->state_sync <= rv->state_lsn)
+		rv->state_cut = offset;
+	else
+		recover_report_range(rv, 0, offset, n);
+}
+
 static int scan_states(struct recovery *rv)
 {
-	struct scan_events events = { on_state_record, on_state_damage, rv };
+	struct scan_events look = { find_state_sync, ignore_hole, rv },
+			   events = { on_state_record, on_state_hole, rv };
 	struct file_header h;
 	struct scan_result res;
-	int fd = load(rv, 0), rc;
+	int fd = recover_load(rv, 0), rc;
 
 	if (fd == -ENOENT && rv->j->stats.segments)
 		recover_report(rv, 0, 0, 0, "is missing", "goes on without the states");
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	(void)close(fd);
-	rc = read_file_header(rv, 0, &h);
+	rc = recover_header(rv, str_make(rv->bytes, rv->n), 0, &h);
+	if (rc == 0)
+		recover_report(rv, 0, 0, FILE_HEADER, "both its headers are damaged",
+			       "refuses to go on");
 	if (rc <= 0)
 		return rc < 0 ? rc : -EBADMSG;
-	rv->clock_ahead_ms = (int64_t)h.size;
 	rv->generation = h.generation;
+	rv->clock_ahead_ms = (int64_t)h.size;
+	rv->marked = h.flags & FILE_MARKED;
+	rv->state_lsn = h.lsn;
+	res = scan_begin(&h);
+	file_scan(str_make(rv->bytes, rv->n), &h, &look, &res);
+	res = scan_begin(&h);
 	file_scan(str_make(rv->bytes, rv->n), &h, &events, &res);
-	recover_report_torn(rv, 0, res.end, res.tail);
-	if (res.lsn > rv->lsn)
-		rv->lsn = res.lsn;
+	if (rv->state_cut)
+		recover_report_torn(rv, 0, rv->state_cut, res.end + res.tail - rv->state_cut);
+	else
+		recover_report_torn(rv, 0, res.end, res.tail);
+	if (rv->state_lsn > rv->lsn)
+		rv->lsn = rv->state_lsn;
 	return rv->rc;
 }
 
@@ -416,23 +449,62 @@ static int repair(struct recovery *rv)
 	return rc;
 }
 
-int journal_recover(struct journal *j, struct file **ret_states, size_t *ret_end, struct err *e)
+/* Were the states' file written by one who writes marks, so are torn segments of it. */
+static void learn_marked(struct recovery *rv)
+{
+	struct file_header h;
+	int fd = recover_load(rv, 0);
+	bool damaged;
+
+	if (fd < 0)
+		return;
+	(void)close(fd);
+	rv->marked = file_header_read(str_make(rv->bytes, rv->n), &h, &damaged) > 0 &&
+		     (h.flags & FILE_MARKED);
+}
+
+static void recover_fini(struct recovery *rv)
+{
+	for (size_t i = 0; i < rv->n_found; i++)
+		if (rv->found[i].fd >= 0)
+			(void)close(rv->found[i].fd);
+	free(rv->found);
+	free(rv->ghosts);
+	free(rv->streams);
+	free(rv->ordinal_ids);
+	index_file_fini(&rv->image);
+	recover_unload(rv);
+}
+
+/* What the writer goes on with; an index of another segment or of a torn one is none. */
+static void take_image(struct recovery *rv, struct recovered *ret)
+{
+	if (rv->torn || !rv->j->current || rv->image.number != rv->j->current->number)
+		return;
+	ret->index = rv->image;
+	rv->image = (struct index_file){ 0 };
+}
+
+int journal_recover(struct journal *j, struct recovered *ret, struct err *e)
 {
 	struct recovery rv = { .j = j };
 	int rc;
 
+	learn_marked(&rv);
 	rc = recover_segments(&rv, e);
 	if (rc == 0)
 		lose_nameless(&rv);
 	if (rc == 0)
-		rc = recover_states(&rv, ret_states, ret_end, e);
+		rc = recover_states(&rv, &ret->states, &ret->states_end, e);
 	j->lsn = j->seen.written = j->seen.durable = rv.lsn;
+	marks_begin(j, rv.last, rv.sync);
 	if (rc == 0 && (rc = repair(&rv)) < 0) {
-		*ret_states = file_unref(*ret_states);
+		ret->states = file_unref(ret->states);
 		(void)err_set(e, rc, "journal %s: out of memory", j->dir);
 	}
-	free(rv.ghosts);
-	unload(&rv);
+	if (rc == 0)
+		take_image(&rv, ret);
+	recover_fini(&rv);
 	if (rc == 0 && (j->stats.segments || j->stats.damaged || j->stats.torn_bytes))
 		log_info(j->log, "journal recovered",
 			 "dir=%s records=%" PRIu64 " streams=%" PRIu64

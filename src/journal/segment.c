@@ -49,6 +49,7 @@ int segment_create_take(struct journal *j, int fd, const struct file_header *h,
 	}
 	f->size = h->size;
 	f->lsn = h->lsn;
+	f->before = h->before;
 	s->file = f;
 	s->number = h->number;
 	s->size = h->size;
@@ -92,6 +93,7 @@ int segment_room(struct journal *j, size_t need, size_t fresh, bool data)
 		return -ENOSPC;
 	h.generation = j->random(j->random_arg);
 	h.lsn = j->lsn + 1;
+	h.before = j->current ? j->current->last_lsn : 0;
 	rc = segment_create_take(j, -1, &h, &s);
 	if (rc < 0)
 		return rc;
@@ -166,14 +168,22 @@ void segments_sweep(struct journal *j)
 
 void segments_remove(struct journal *j)
 {
+	bool hurry = false;
+
 	for (size_t i = 0; i < j->n_slots; i++) {
 		struct segment *s = j->slots[i];
 
 		if (!s || !s->remove_lsn || s->removing || s->remove_lsn > j->seen.durable)
 			continue;
+		if (s->last_lsn > j->marks.safe) {
+			hurry |= s->last_lsn > j->marks.marked[MARK_SEGMENTS];
+			continue;
+		}
 		s->removing = true;
 		writer_remove(j->writer, s->file);
 	}
+	if (hurry)
+		marks_hurry(j);
 }
 
 void segment_removed(struct journal *j, struct file *f)

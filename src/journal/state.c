@@ -91,6 +91,8 @@ int states_apply(struct states *s, const struct record *r)
 {
 	struct str key, value;
 
+	if (r->type == RECORD_SYNC)
+		return 0;
 	if ((r->type != RECORD_PUT && r->type != RECORD_DELETE) || !record_state(r, &key, &value))
 		return -EBADMSG;
 	if (r->type == RECORD_PUT)
@@ -113,6 +115,15 @@ static char *snapshot_record(char *at, const struct map_node *node, uint64_t gen
 		memcpy(body + 2 + key.n, value.p, value.n);
 	record_seal(at, &r, generation);
 	return at + record_size(r.body.n);
+}
+
+/* All of the snapshot is synced before it is anything: its records are older than the mark. */
+static void snapshot_mark(char *at, uint64_t generation, uint64_t lsn)
+{
+	struct record r = { .type = RECORD_SYNC, .lsn = lsn, .body = { at + RECORD_HEADER, 8 } };
+
+	le64_put(at + RECORD_HEADER, lsn);
+	record_seal(at, &r, generation);
 }
 
 static int write_all(int fd, const char *p, size_t n, const struct journal_sys *sys)
@@ -152,9 +163,10 @@ int states_snapshot(const struct states *s, const struct writer_options *o, uint
 {
 	struct file_header h = { .kind = FILE_STATES,
 				 .version = FILE_VERSION,
+				 .flags = FILE_MARKED,
 				 .size = (uint64_t)o->clock_ahead_ms,
-				 .lsn = lsn };
-	size_t n = FILE_HEADER + s->live;
+				 .lsn = lsn ? lsn - 1 : 0 };
+	size_t n = FILE_HEADER + s->live + record_size(8);
 	char *image = malloc(n), *at = image;
 	struct file *f = file_create_take(-1, 0, 0);
 	int rc;
@@ -168,7 +180,8 @@ int states_snapshot(const struct states *s, const struct writer_options *o, uint
 	file_header_write(at, &h);
 	at += FILE_HEADER;
 	map_for_each (it, &s->map)
-		at = snapshot_record(at, it, h.generation, lsn);
+		at = snapshot_record(at, it, h.generation, h.lsn);
+	snapshot_mark(at, h.generation, lsn);
 	f->generation = h.generation;
 	f->fd = o->sys->openat(o->dirfd, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	rc = f->fd < 0 ? -errno : write_temporary(f->fd, str_make(image, n), o);
@@ -209,7 +222,7 @@ int states_rewrite(struct file *from, size_t end, const struct writer_options *o
 	struct rewrite rw = { 0 };
 	struct scan_events events = { rewrite_record, rewrite_damage, &rw };
 	struct file_header h = { .generation = from->generation };
-	struct scan_result found;
+	struct scan_result found = scan_begin(&h);
 	char *bytes = malloc(end);
 
 	if (!bytes)

@@ -33,12 +33,14 @@ static int sync_files(struct writer *w, struct list *files, bool dir)
 
 static void unlink_files(struct writer *w, struct list *files)
 {
-	char name[FILE_NAME_SIZE];
+	char name[FILE_NAME_SIZE], index[FILE_NAME_SIZE];
 
 	if (list_empty(files))
 		return;
 	list_for_each (it, files) {
 		file_name(name, container_of(it, struct file, remove)->number);
+		index_file_name(index, container_of(it, struct file, remove)->number);
+		(void)w->o.sys->unlinkat(w->o.dirfd, index, 0); /* there may be none */
 		if (w->o.sys->unlinkat(w->o.dirfd, name, 0) < 0)
 			log_warn(w->o.log, "segment not removed", "dir=%s file=%s error=%s",
 				 w->o.dir, name, strerror(errno));

@@ -46,10 +46,12 @@ static int segment_fill(struct writer *w, const struct file *f, int fd)
 {
 	struct file_header h = { .kind = FILE_SEGMENT,
 				 .version = FILE_VERSION,
+				 .flags = FILE_MARKED,
 				 .number = f->number,
 				 .generation = f->generation,
 				 .size = f->size,
-				 .lsn = f->lsn };
+				 .lsn = f->lsn,
+				 .before = f->before };
 	char bytes[FILE_HEADER];
 	struct iovec iov = { bytes, sizeof(bytes) };
 	int rc = reserve(w, fd, 0, f->size);
@@ -110,7 +112,7 @@ static int states_room(struct writer *w, const struct file *f, size_t end)
 }
 
 /* What is written of the batch's front, after so many bytes more. */
-static void take_off(struct writer *w, struct list *batch, size_t n)
+static void take_off(struct writer *w, struct list *batch, size_t n, uint64_t lsn)
 {
 	while (!list_empty(batch)) {
 		struct chunk *c = container_of(batch->next, struct chunk, link);
@@ -122,6 +124,8 @@ static void take_off(struct writer *w, struct list *batch, size_t n)
 			break;
 		list_del(&c->link);
 		list_add_tail(&w->written, &c->link);
+		if (c->segment)
+			index_step_chunk(w, c, lsn);
 	}
 }
 
@@ -146,7 +150,7 @@ static int gather(struct list *batch, const struct file *f, struct iovec *iov, s
 }
 
 /* One write at the front of the batch: 0, or what failed. */
-static int write_run(struct writer *w, struct list *batch)
+static int write_run(struct writer *w, struct list *batch, uint64_t lsn)
 {
 	struct chunk *first = container_of(batch->next, struct chunk, link);
 	struct file *f = first->segment ? first->file : w->states;
@@ -170,16 +174,16 @@ static int write_run(struct writer *w, struct list *batch)
 		w->states_end += (size_t)did;
 	if (did)
 		set_dirty(w, f);
-	take_off(w, batch, (size_t)did);
+	take_off(w, batch, (size_t)did, lsn);
 	return 0;
 }
 
-static int write_batch(struct writer *w, struct list *batch)
+static int write_batch(struct writer *w, struct list *batch, uint64_t lsn)
 {
 	int rc = 0;
 
 	while (rc == 0 && !list_empty(batch))
-		rc = write_run(w, batch);
+		rc = write_run(w, batch, lsn);
 	return rc;
 }
 
@@ -223,7 +227,7 @@ static void give_back(struct writer *w)
 int write_step(struct writer *w)
 {
 	size_t live;
-	uint64_t lsn;
+	uint64_t lsn, durable;
 	bool idle;
 	int rc;
 
@@ -232,15 +236,17 @@ int write_step(struct writer *w)
 	list_splice_tail(&w->state_batch, &w->state_chunks);
 	lsn = w->queued_lsn;
 	live = w->states_live;
+	durable = w->report.durable;
 	rc = w->report.failed;
 	pthread_mutex_unlock(&w->mutex);
 	idle = list_empty(&w->batch) && list_empty(&w->state_batch) && list_empty(&w->written);
+	index_step_finish(w, durable);
 	if (idle)
 		return 0;
 	if (rc == 0)
-		rc = write_batch(w, &w->batch);
+		rc = write_batch(w, &w->batch, lsn);
 	if (rc == 0)
-		rc = write_batch(w, &w->state_batch);
+		rc = write_batch(w, &w->state_batch, lsn);
 	if (rc == 0)
 		states_shrink(w, live, lsn);
 	pthread_mutex_lock(&w->mutex);

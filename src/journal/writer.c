@@ -47,6 +47,7 @@ void writer_post(struct writer *w)
 {
 	const struct timespec pause = { 0, 1000000 };
 
+	pthread_cond_broadcast(&w->moved);
 	while (!w->posted) {
 		if (loop_post(w->o.loop, on_post, w->mail) == 0) {
 			w->posted = true;
@@ -173,7 +174,8 @@ int writer_create(const struct writer_options *options, struct writer **ret)
 	}
 	*w->mail = (struct mail){ options->notify, options->arg, w };
 	for (struct list *l[] = { &w->chunks, &w->state_chunks, &w->done, &w->dirty, &w->removals,
-				  &w->removed, &w->batch, &w->state_batch, &w->written, NULL },
+				  &w->removed, &w->batch, &w->state_batch, &w->written, &w->sealed,
+				  NULL },
 			 **it = l;
 	     *it; it++)
 		list_init(*it);
@@ -184,7 +186,10 @@ int writer_create(const struct writer_options *options, struct writer **ret)
 	(void)pthread_mutex_init(&w->mutex, NULL);
 	(void)pthread_cond_init(&w->submitted, NULL);
 	(void)pthread_cond_init(&w->wrote, NULL);
-	rc = w->o.stepped ? 0 : start_threads(w);
+	(void)pthread_cond_init(&w->moved, NULL);
+	rc = options->index ? index_step_resume(w, options->index) : 0;
+	if (rc == 0 && !w->o.stepped)
+		rc = start_threads(w);
 	if (rc < 0)
 		w = writer_destroy(w);
 	*ret = w;
@@ -221,23 +226,28 @@ void writer_take(struct writer *w, struct writer_report *ret, struct list *done,
 	pthread_mutex_unlock(&w->mutex);
 }
 
-/* What the threads do until all is done. */
-static void run_steps(struct writer *w)
+void writer_drain(struct writer *w)
 {
-	int rc;
-
-	while ((rc = write_step(w)) > 0)
-		;
-	if (rc < 0)
-		write_step_abandon(w);
-	while (writer_step_sync(w))
-		;
+	if (w->o.stepped) {
+		while (write_step(w) > 0)
+			;
+		while (writer_step_sync(w))
+			;
+		return;
+	}
+	pthread_mutex_lock(&w->mutex);
+	while (!w->report.failed && !w->report.stalled && w->report.durable != w->queued_lsn)
+		pthread_cond_wait(&w->moved, &w->mutex);
+	pthread_mutex_unlock(&w->mutex);
 }
 
 void writer_stop(struct writer *w)
 {
-	if (w->o.stepped)
-		run_steps(w);
+	if (w->o.stepped) {
+		writer_drain(w);
+		if (w->report.stalled)
+			write_step_abandon(w);
+	}
 	pthread_mutex_lock(&w->mutex);
 	w->stop_writing = true;
 	pthread_cond_signal(&w->submitted);
@@ -252,6 +262,7 @@ void writer_stop(struct writer *w)
 	if (w->started_syncing)
 		(void)pthread_join(w->syncing, NULL);
 	w->started_syncing = false;
+	index_step_close(w, !w->report.failed && w->report.durable == w->queued_lsn);
 }
 
 struct writer *writer_destroy(struct writer *w)
@@ -268,6 +279,7 @@ struct writer *writer_destroy(struct writer *w)
 	else
 		free(w->mail);
 	(void)file_unref(w->states);
+	pthread_cond_destroy(&w->moved);
 	pthread_cond_destroy(&w->wrote);
 	pthread_cond_destroy(&w->submitted);
 	pthread_mutex_destroy(&w->mutex);

@@ -15,16 +15,18 @@
 
 enum { FILE_NAME_SIZE = 32 };
 
+struct index_file;
 struct segment;
 struct writer;
 
 /* An open file, shared with readers: unlinked or not, it stays readable until the last unref. */
 struct file {
 	atomic_uint refs;
-	int fd;                           /* -1 until the writer has made it */
-	struct list dirty;                /* writer.dirty, under its mutex */
-	struct list remove;               /* writer.removals or writer.removed, under its mutex */
-	uint64_t number, generation, lsn; /* number 0: the states */
+	int fd;                      /* -1 until the writer has made it */
+	struct list dirty;           /* writer.dirty, under its mutex */
+	struct list remove;          /* writer.removals or writer.removed, under its mutex */
+	uint64_t number, generation; /* number 0: the states */
+	uint64_t lsn, before;        /* struct file_header */
 	size_t size;
 };
 
@@ -33,6 +35,7 @@ struct file *file_create_take(int fd, uint64_t number, uint64_t generation);
 struct file *file_ref(struct file *f);
 struct file *file_unref(struct file *f);
 void file_name(char out[FILE_NAME_SIZE], uint64_t number);
+void index_file_name(char out[FILE_NAME_SIZE], uint64_t number);
 
 /* Bytes on their way to a file. */
 struct chunk {
@@ -56,8 +59,9 @@ struct writer_options {
 	bool stepped;        /* no threads: writer_step_write and writer_step_sync are called */
 	struct file *states; /* a reference of its own is taken */
 	size_t states_end;
-	uint64_t lsn;           /* all up to here is durable */
-	int64_t clock_ahead_ms; /* for the header of the states' log: see age.h */
+	struct index_file *index; /* what the current segment holds, NULL: not known; is taken */
+	uint64_t lsn;             /* all up to here is durable */
+	int64_t clock_ahead_ms;   /* for the header of the states' log: see age.h */
 	/* On the loop, when there is something to take; at most one call is on its way. */
 	void (*notify)(void *arg);
 	void *arg;
@@ -87,6 +91,8 @@ void writer_take(struct writer *w, struct writer_report *ret, struct list *done,
  */
 bool writer_step_write(struct writer *w);
 bool writer_step_sync(struct writer *w);
+/* Blocks until all that was submitted is durable, or can't be: failed, or the disk is full. */
+void writer_drain(struct writer *w);
 /* Writes and syncs what was submitted, ends the threads; afterwards only take and destroy. */
 void writer_stop(struct writer *w);
 struct writer *writer_destroy(struct writer *w);

@@ -8,9 +8,11 @@
 
 #include <pthread.h>
 
+#include "journal/index_file.h"
 #include "journal/writer.h"
 
 struct mail;
+struct indexing;
 
 struct writer {
 	struct writer_options o;
@@ -18,7 +20,7 @@ struct writer {
 	pthread_t writing, syncing;
 	bool started_writing, started_syncing;
 	pthread_mutex_t mutex;
-	pthread_cond_t submitted, wrote;
+	pthread_cond_t submitted, wrote, moved; /* moved: the report did */
 
 	/* under the mutex */
 	struct list chunks, state_chunks, done; /* struct chunk.link */
@@ -33,6 +35,8 @@ struct writer {
 	struct list batch, state_batch, written; /* struct chunk.link: taken; in the file */
 	struct file *states;
 	size_t states_end, states_room, states_rewrite_at;
+	struct indexing *indexing; /* of the segment that is written; NULL: it gets no index file */
+	struct list sealed;        /* struct indexing.link: not known to be synced yet */
 };
 
 /* writer.c. Tells the loop; the mutex is held, and let go for a moment when memory is short. */
@@ -46,5 +50,15 @@ bool writer_sync_idle(const struct writer *w);
 int write_step(struct writer *w);
 /* Gives up what can't be written: the journal is being closed. */
 void write_step_abandon(struct writer *w);
+
+/* index_step.c, all called where the write step is. */
+/* Goes on with the items of a segment that is written on; takes them. 0 or -ENOMEM. */
+int index_step_resume(struct writer *w, struct index_file *x);
+/* The chunk is in its segment; lsn: that of the batch. */
+void index_step_chunk(struct writer *w, const struct chunk *c, uint64_t lsn);
+/* Ends the files of the segments that are synced. */
+void index_step_finish(struct writer *w, uint64_t durable);
+/* Ends them all, or forgets them. */
+void index_step_close(struct writer *w, bool all_durable);
 
 #endif

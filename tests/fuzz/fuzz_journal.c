@@ -96,7 +96,7 @@ static void recover(const char *bytes, size_t n)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	struct file_header h = { FILE_SEGMENT, FILE_VERSION, 1, 77, 65536, 0 };
+	struct file_header h = { FILE_SEGMENT, FILE_VERSION, 0, 1, 77, 65536, 0, 0 };
 	struct scan_events events = { on_record, on_damage, NULL };
 	struct scan_result res;
 	struct seen seen = { 0 };
@@ -117,6 +117,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	seen.n = n;
 	seen.end = FILE_HEADER;
 	events.arg = &seen;
+	res = scan_begin(&h);
 	file_scan(str_make(bytes, n), &h, &events, &res);
 	assert(res.records == seen.records && res.end == seen.end && res.end + res.tail <= n);
 	if (data[0] & 2)

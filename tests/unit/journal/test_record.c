@@ -89,14 +89,15 @@ static void no_bit_of_a_record_can_change(void **state)
 
 static void file_header_survives_one_bad_copy(void **state)
 {
-	struct file_header h = { FILE_SEGMENT, FILE_VERSION, 5, 77, 65536, 12 }, got;
+	struct file_header h = { FILE_SEGMENT, FILE_VERSION, FILE_MARKED, 5, 77, 65536, 12, 11 },
+			   got;
 	char bytes[FILE_HEADER];
 	bool damaged;
 
 	file_header_write(bytes, &h);
 	assert_int_equal(file_header_read(str_make(bytes, FILE_HEADER), &got, &damaged), 1);
 	assert_false(damaged);
-	for (size_t i = 0; i < 56; i++) {
+	for (size_t i = 0; i < 64; i++) {
 		bytes[i] ^= 4;
 		assert_int_equal(file_header_read(str_make(bytes, FILE_HEADER), &got, &damaged), 1);
 		assert_true(damaged);
@@ -149,6 +150,7 @@ static void scanner_tells_damage_from_a_torn_tail(void **state)
 	third = at;
 	end = at + make(bytes + at, "three", 3, 77);
 	bytes[second + 50] ^= 1;
+	res = scan_begin(&h);
 	file_scan(str_make(bytes, sizeof(bytes)), &h, &events, &res);
 	assert_int_equal(seen.n, 2);
 	assert_int_equal(seen.seqs[1], 3);
@@ -160,6 +162,7 @@ static void scanner_tells_damage_from_a_torn_tail(void **state)
 
 	bytes[third + 50] ^= 1;
 	seen = (struct seen){ 0 };
+	res = scan_begin(&h);
 	file_scan(str_make(bytes, sizeof(bytes)), &h, &events, &res);
 	assert_int_equal(seen.n, 1);
 	assert_int_equal(seen.n_damage, 0);
@@ -178,6 +181,7 @@ static void records_of_another_generation_are_nothing(void **state)
 
 	at += make(bytes + at, "new", 1, 77);
 	(void)make(bytes + at, "of the former use of this segment", 2, 76);
+	res = scan_begin(&h);
 	file_scan(str_make(bytes, sizeof(bytes)), &h, &events, &res);
 	assert_int_equal(seen.n, 1);
 	assert_int_equal(res.end, at);

@@ -8,7 +8,15 @@
 #include "base/log.h"
 #include "journal/le.h"
 
-static const char segment_one[] = "00000001.vbj";
+static const char segment_one[] = "00000001.vbj", index_one[] = "00000001.vbi";
+
+static void remove_index(const struct fx *fx)
+{
+	char path[128];
+
+	(void)snprintf(path, sizeof(path), "%s/%s", fx->dir, index_one);
+	(void)unlink(path);
+}
 
 static void open_small(struct fx *fx)
 {
@@ -42,6 +50,7 @@ static void torn_tail_is_cut_at_every_byte(void **state)
 		memcpy(torn, bytes, n);
 		memset(torn + start + cut / 2, 0, n - start - cut / 2);
 		fx_spill(fx, segment_one, torn, cut % 2 ? n : start + cut / 2);
+		remove_index(fx);
 		free(torn);
 		fx_open(fx);
 		js = fx_stream(fx, "s");
@@ -81,7 +90,8 @@ static size_t check_stream(struct fx *fx, const char *name, size_t n)
 	return n - found;
 }
 
-static void one_flip(struct fx *fx, char *bytes, size_t n, size_t bit)
+/* index: of the sound segment, NULL = there is none. */
+static void one_flip(struct fx *fx, char *bytes, size_t n, size_t bit, struct str index)
 {
 	struct journal_stats st;
 	size_t missing;
@@ -89,6 +99,9 @@ static void one_flip(struct fx *fx, char *bytes, size_t n, size_t bit)
 	bytes[bit / 8] ^= (char)(1 << bit % 8);
 	fx_spill(fx, segment_one, bytes, n);
 	bytes[bit / 8] ^= (char)(1 << bit % 8);
+	remove_index(fx);
+	if (index.p)
+		fx_spill(fx, index_one, index.p, index.n);
 	fx_open(fx);
 	missing = check_stream(fx, "alpha", 3) + check_stream(fx, "beta", 2);
 	st = fx_stats(fx);
@@ -103,6 +116,7 @@ static void no_flipped_bit_is_served_and_neighbours_stay(void **state)
 {
 	struct fx *fx = *state;
 	char text[32];
+	struct str index;
 	size_t n, end;
 	char *bytes;
 
@@ -117,14 +131,18 @@ static void no_flipped_bit_is_served_and_neighbours_stay(void **state)
 	end = fx->j->current->end;
 	fx_close(fx);
 	bytes = fx_slurp(fx, segment_one, &n);
+	index.p = fx_slurp(fx, index_one, &index.n);
 	for (size_t at = 0; at < end; at++) {
 		/* Between the headers there are only zeros: one bit in 64 bytes is enough. */
-		bool zeros = at < FILE_HEADER && at % FILE_HEADER_COPY >= 56;
+		bool zeros = at < FILE_HEADER && at % FILE_HEADER_COPY >= 64;
 
-		for (size_t bit = 0; bit < 8 && !(zeros && (at % 64 || bit)); bit++)
-			one_flip(fx, bytes, n, at * 8 + bit);
+		for (size_t bit = 0; bit < 8 && !(zeros && (at % 64 || bit)); bit++) {
+			one_flip(fx, bytes, n, at * 8 + bit, str_make(NULL, 0));
+			one_flip(fx, bytes, n, at * 8 + bit, index);
+		}
 	}
 	free(bytes);
+	free((char *)index.p);
 	fx_open(fx);
 }
 
@@ -215,7 +233,7 @@ static void recycled_segment_shows_nothing_of_its_past(void **state)
 static void a_later_version_is_refused(void **state)
 {
 	struct fx *fx = *state;
-	struct file_header h = { FILE_SEGMENT, FILE_VERSION + 1, 1, 7, 8192, 1 };
+	struct file_header h = { FILE_SEGMENT, FILE_VERSION + 1, 0, 1, 7, 8192, 1 };
 	char bytes[FILE_HEADER];
 	struct journal *j;
 	struct err e;
