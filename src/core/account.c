@@ -18,6 +18,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <openssl/evp.h>
 #include <openssl/sha.h>
 
 #include "base/buf.h"
@@ -39,6 +40,7 @@ struct accounts {
 	struct map accounts;     /* struct account.node, by sid */
 	struct map sessions;     /* struct session.node, by hash */
 	struct secret nobody;    /* compared when there is no such account */
+	EVP_MD_CTX *digest;      /* SHA-256 */
 };
 
 struct account {
@@ -58,9 +60,16 @@ struct session {
 	unsigned char hash[SHA256_DIGEST_LENGTH];
 };
 
-static void token_hash(struct str token, unsigned char ret[SHA256_DIGEST_LENGTH])
+/* -ENOMEM: what is in ret is no hash. A context that is used again needs no memory. */
+static int token_hash(struct accounts *accounts, struct str token,
+		      unsigned char ret[SHA256_DIGEST_LENGTH])
 {
-	(void)SHA256((const unsigned char *)(token.n ? token.p : ""), token.n, ret);
+	EVP_MD_CTX *md = accounts->digest;
+
+	if (EVP_DigestInit_ex2(md, NULL, NULL) == 1 &&
+	    EVP_DigestUpdate(md, token.p, token.n) == 1 && EVP_DigestFinal_ex(md, ret, NULL) == 1)
+		return 0;
+	return -ENOMEM;
 }
 
 static void state_key(const unsigned char hash[SHA256_DIGEST_LENGTH], char ret[STATE_KEY_SIZE])
@@ -152,8 +161,12 @@ int accounts_create(struct loop *loop, struct journal *journal, struct accounts 
 	map_init(&accounts->accounts);
 	map_init(&accounts->sessions);
 	rand_hex(random, 32);
-	if (secret_set(&accounts->nobody, str_from(random)) < 0)
-		return free(accounts), -ENOMEM;
+	accounts->digest = EVP_MD_CTX_new();
+	if (!accounts->digest || EVP_DigestInit_ex(accounts->digest, EVP_sha256(), NULL) != 1 ||
+	    secret_set(&accounts->nobody, str_from(random)) < 0) {
+		(void)accounts_destroy(accounts);
+		return -ENOMEM;
+	}
 	*ret = accounts;
 	return 0;
 }
@@ -176,6 +189,7 @@ struct accounts *accounts_destroy(struct accounts *accounts)
 	map_fini(&accounts->accounts);
 	map_fini(&accounts->sessions);
 	secret_fini(&accounts->nobody);
+	EVP_MD_CTX_free(accounts->digest);
 	free(accounts);
 	return NULL;
 }
@@ -315,8 +329,9 @@ int session_create(struct account *account, uint64_t ttl_ms, char ret[RAND_UUID_
 	if (ttl_ms > TTL_MAX_MS)
 		ttl_ms = TTL_MAX_MS;
 	rand_uuid(token);
-	token_hash(str_from(token), hash);
-	int rc = session_add(account, hash, ttl_ms, &session);
+	int rc = token_hash(account->accounts, str_from(token), hash);
+	if (rc == 0)
+		rc = session_add(account, hash, ttl_ms, &session);
 	if (rc < 0)
 		return rc;
 
@@ -339,7 +354,8 @@ static struct session *session_by_token(struct accounts *accounts, struct str to
 {
 	unsigned char hash[SHA256_DIGEST_LENGTH];
 
-	token_hash(token, hash);
+	if (token_hash(accounts, token, hash) < 0)
+		return NULL;
 	struct map_node *node =
 		map_find(&accounts->sessions, str_make((const char *)hash, sizeof(hash)));
 	return node ? container_of(node, struct session, node) : NULL;

@@ -165,7 +165,7 @@ static int create(bool manual, struct loop **ret)
 	list_init(&loop->tasks);
 	list_init(&loop->watches);
 	list_init(&loop->posts);
-	rc = uv_loop_init(&loop->uv);
+	rc = loop_uv_init(&loop->uv);
 	if (rc < 0)
 		goto fail;
 	rc = uv_mutex_init(&loop->mutex);

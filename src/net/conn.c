@@ -236,7 +236,7 @@ struct conn *conn_new(struct loop *loop, const struct conn_options *options)
 
 int conn_attach(struct conn *c, int fd)
 {
-	int rc = uv_poll_init(loop_uv(c->loop), &c->poll, fd);
+	int rc = loop_poll_init(c->loop, &c->poll, fd);
 
 	if (rc == 0)
 		c->fd = fd;

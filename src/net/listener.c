@@ -229,7 +229,7 @@ static int listener_open(struct listener *l, const struct address *a, struct str
 		return rc;
 	rc = open_socket(l, a);
 	if (rc == 0)
-		rc = uv_poll_init(loop_uv(l->loop), &l->poll, l->fd);
+		rc = loop_poll_init(l->loop, &l->poll, l->fd);
 	return rc < 0 ? refuse(text, rc, is_unix, e) : 0;
 }
 

@@ -11,6 +11,14 @@
 
 static const struct table_column columns[] = { { "NAME", false }, { "N", true }, { "WHY", false } };
 
+static struct table *make(void)
+{
+	struct table *t = table_create(columns, 3);
+
+	assert_non_null(t);
+	return t;
+}
+
 static void assert_table(struct table *t, bool bold, const char *text)
 {
 	auto_buf struct buf out;
@@ -24,7 +32,7 @@ static void assert_table(struct table *t, bool bold, const char *text)
 
 static void columns_are_as_wide_as_their_widest_cell(void **state)
 {
-	struct table *t = table_create(columns, 3);
+	struct table *t = make();
 
 	table_add(t, STR("a"));
 	table_addf(t, "%d", 1);
@@ -37,12 +45,12 @@ static void columns_are_as_wide_as_their_widest_cell(void **state)
 
 static void an_empty_table_has_its_titles(void **state)
 {
-	assert_table(table_create(columns, 3), true, "\x1b[1mNAME  N  WHY\x1b[0m\n");
+	assert_table(make(), true, "\x1b[1mNAME  N  WHY\x1b[0m\n");
 }
 
 static void characters_count_and_not_bytes(void **state)
 {
-	struct table *t = table_create(columns, 3);
+	struct table *t = make();
 
 	table_add(t, STR("J\xc3\xbcrgen"));
 	table_add(t, STR("1"));
@@ -79,7 +87,7 @@ static void control_characters_do_not_reach_the_terminal(void **state)
 
 static void a_row_that_is_not_whole_is_not_shown(void **state)
 {
-	struct table *t = table_create(columns, 3);
+	struct table *t = make();
 
 	table_add(t, STR("a"));
 	assert_table(t, false, "NAME  N  WHY\n");

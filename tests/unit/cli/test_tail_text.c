@@ -66,6 +66,7 @@ static void each_kind_has_its_line(void **state)
 {
 	struct tail_text *t = tail_text_create();
 
+	assert_non_null(t);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		auto_buf struct buf out;
 
@@ -81,6 +82,7 @@ static void a_line_cut_anywhere_is_harmless(void **state)
 {
 	struct tail_text *t = tail_text_create();
 
+	assert_non_null(t);
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
 		struct str line = str_from(cases[i].line);
 

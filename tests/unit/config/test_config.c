@@ -180,6 +180,7 @@ static void print_is_exact(void **state)
 
 	assert_int_equal(conf_print(&table, conf, f), 0);
 	assert_int_equal(fclose(f), 0);
+	assert_non_null(text);
 	assert_string_equal(text, want);
 	free(text);
 	(void)conf_destroy(&table, conf);
@@ -193,6 +194,7 @@ static void manual_escapes_what_mdoc_would_take(void **state)
 
 	assert_int_equal(conf_doc(&table, variants, f), 0);
 	assert_int_equal(fclose(f), 0);
+	assert_non_null(text);
 	assert_non_null(strstr(text, "\n\\&.Items \\e begin with a point.\n"));
 	assert_non_null(strstr(text, ".Ss buses[] with type: nats\n"));
 	assert_non_null(strstr(text, "Allowed: 1 to 600 seconds.\nDefault: 10s.\n"));

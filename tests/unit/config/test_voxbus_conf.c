@@ -329,6 +329,7 @@ static void manual_is_what_the_tables_say(void **state)
 	assert_non_null(f);
 	assert_int_equal(voxbus_conf_doc(variants, f), 0);
 	assert_int_equal(fclose(f), 0);
+	assert_non_null(doc);
 	from = strstr(manual, begin);
 	to = strstr(manual, end);
 	assert_true(from && to && from < to);

@@ -121,6 +121,7 @@ static void objects_of_a_command_are_bound_before_its_answer(void **state)
 	world_settle(w);
 	(void)world_command(w, "POST", "/channels/mine", "1");
 	world_settle(w);
+	assert_int_equal(w->commands.n, 1);
 	assert_int_equal(port_bind(memory_port_port(w->engine), w->commands.at[0], &made, 1), 0);
 	assert_int_equal(world_event(w, "ChannelCreated", 0, "mine", "{}"), 0);
 	made.verbs = OBJECT_ENDS;
@@ -156,6 +157,7 @@ static void command_for_an_engine_that_stays_full_is_answered(void **state)
 	w->engine_conf.capacity = 1;
 	(void)world_command(w, "POST", "/a", "1");
 	world_settle(w);
+	assert_true(w->sent.n > 0);
 	(void)snprintf(w->dialog, sizeof(w->dialog), "%.*s", STR_ARG(w->sent.at[0]->dialog));
 	(void)world_command(w, "POST", "/b", "2");
 	world_settle(w);

@@ -30,6 +30,7 @@ static void append(struct world *w, struct stream *s, int n)
 		auto_msg struct msg *m = msg_create(&init);
 
 		(void)blob_unref(init.payload);
+		assert_non_null(m);
 		assert_int_equal(stream_append(s, m, NULL, NULL), 0);
 	}
 }
@@ -61,6 +62,7 @@ static void messages_come_in_order_and_wake_once(void **state)
 
 	world_create(&w, &(struct world_options){ 0 });
 	s = stream_open(w.streams, STR("s"), 0);
+	assert_non_null(s);
 	reader_create(s, &r, CURSOR_REQUIRED, 10);
 	assert_int_equal(take(&r), 0);
 	append(&w, s, 3);
@@ -82,6 +84,7 @@ static void settled_in_any_order_the_floor_follows(void **state)
 
 	world_create(&w, &(struct world_options){ 0 });
 	s = stream_open(w.streams, STR("s"), 0);
+	assert_non_null(s);
 	reader_create(s, &r, CURSOR_REQUIRED, 3);
 	append(&w, s, 5);
 	world_settle(&w);
@@ -115,6 +118,7 @@ static void slowest_required_reader_holds_the_stream(void **state)
 
 	world_create(&w, &(struct world_options){ 0 });
 	s = stream_open(w.streams, STR("s"), 0);
+	assert_non_null(s);
 	reader_create(s, &fast, CURSOR_REQUIRED, 10);
 	reader_create(s, &slow, CURSOR_REQUIRED, 10);
 	reader_create(s, &tail, 0, 10);
@@ -142,6 +146,7 @@ static void full_memory_stream_drops_the_oldest(void **state)
 
 	world_create(&w, &(struct world_options){ 0 });
 	s = stream_open(w.streams, STR("s"), 0);
+	assert_non_null(s);
 	reader_create(s, &r, CURSOR_REQUIRED, 10);
 	append(&w, s, 10005);
 	world_settle(&w);
@@ -166,6 +171,7 @@ static void reader_far_behind_reads_from_the_disk(void **state)
 	dir_make(dir);
 	world_create(&w, &(struct world_options){ .dir = dir });
 	s = stream_open(w.streams, STR("s"), STREAM_RECORD);
+	assert_non_null(s);
 	append(&w, s, N);
 	world_settle(&w);
 	streams_stats(w.streams, &stats);
@@ -206,7 +212,9 @@ static void acknowledged_append_survives_a_restart(void **state)
 	dir_make(dir);
 	world_create(&w, &(struct world_options){ .dir = dir });
 	s = stream_open(w.streams, STR("q"), STREAM_RECORD);
+	assert_non_null(s);
 	m = msg_create(&(struct msg){ .kind = MSG_DOCUMENT, .seq = 1, .type = STR("t") });
+	assert_non_null(m);
 	assert_int_equal(stream_append(s, m, on_done, &done), 0);
 	assert_int_equal(done, 0);
 	world_settle(&w);
@@ -239,6 +247,7 @@ static void empty_stream_without_readers_is_forgotten(void **state)
 
 	world_create(&w, &(struct world_options){ 0 });
 	s = stream_open(w.streams, STR("s"), 0);
+	assert_non_null(s);
 	(void)stream_unref(s);
 	world_settle(&w);
 	assert_null(stream_find(w.streams, STR("s")));
@@ -265,6 +274,7 @@ static void record_of_a_message_reads_back_and_never_past_its_end(void **state)
 	size_t head;
 
 	(void)blob_unref(init.payload);
+	assert_non_null(m);
 	buf_init(&b, 4096);
 	assert_int_equal(msg_encode(m, &b), 0);
 	head = buf_len(&b);

@@ -105,6 +105,14 @@ static void on_done(void *arg, int rc)
 	*(int *)arg = rc == 0 ? 1 : rc;
 }
 
+static struct stream *open_stream(struct fixture *f)
+{
+	struct stream *s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+
+	assert_non_null(s);
+	return s;
+}
+
 static int append(struct stream *s, size_t bytes, stream_done_fn done, void *arg)
 {
 	char *text = calloc(1, bytes + 1);
@@ -123,7 +131,7 @@ static void refused_append_with_a_receipt_takes_nothing(void **state)
 {
 	static const int refusals[] = { -EAGAIN, -ENOSPC, -EIO, -ENOMEM, -EMSGSIZE };
 	struct fixture *f = *state;
-	struct stream *s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+	struct stream *s = open_stream(f);
 	int done = 0;
 
 	for (size_t i = 0; i < sizeof(refusals) / sizeof(*refusals); i++) {
@@ -142,7 +150,7 @@ static void refused_append_with_a_receipt_takes_nothing(void **state)
 static void stream_that_stopped_recording_promises_nothing(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+	struct stream *s = open_stream(f);
 	struct stream_stats stats;
 	int done = 0;
 
@@ -163,7 +171,7 @@ static void stream_that_stopped_recording_promises_nothing(void **state)
 static void message_too_large_does_not_end_the_record(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+	struct stream *s = open_stream(f);
 	int done = 0;
 
 	assert_int_equal(append(s, 17 << 20, NULL, NULL), -EMSGSIZE);
@@ -181,7 +189,7 @@ static void stream_that_the_journal_cannot_name_lives_in_memory(void **state)
 	int done = 0;
 
 	refuse_streams = true;
-	s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+	s = open_stream(f);
 	assert_non_null(s);
 	assert_int_equal(append(s, 10, on_done, &done), -ENOSPC);
 	assert_int_equal(append(s, 10, NULL, NULL), 0);
@@ -297,7 +305,7 @@ static uint64_t take(struct reader *r)
 static void late_read_does_not_move_a_cursor_that_went_on(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+	struct stream *s = open_stream(f);
 	struct reader r = { .ready = 0 };
 
 	for (int i = 0; i < 20; i++)
@@ -324,7 +332,7 @@ static void late_read_does_not_move_a_cursor_that_went_on(void **state)
 static void failed_read_is_tried_again_and_skips_nothing(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+	struct stream *s = open_stream(f);
 	struct reader r = { .ready = 0 };
 
 	for (int i = 0; i < 3; i++)
@@ -351,7 +359,7 @@ static void failed_read_is_tried_again_and_skips_nothing(void **state)
 static void cursor_goes_while_its_read_is_under_way(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+	struct stream *s = open_stream(f);
 	struct reader r = { .ready = 0 };
 
 	assert_int_equal(append(s, 10, NULL, NULL), 0);
@@ -370,7 +378,7 @@ static void cursor_goes_while_its_read_is_under_way(void **state)
 static void read_that_a_closed_journal_forgot_leaves_nothing(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+	struct stream *s = open_stream(f);
 	struct reader r = { .ready = 0 };
 
 	assert_int_equal(append(s, 10, NULL, NULL), 0);
@@ -387,7 +395,7 @@ static void read_that_a_closed_journal_forgot_leaves_nothing(void **state)
 static void hole_behind_what_is_in_flight_is_passed(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+	struct stream *s = open_stream(f);
 	struct reader r = { .ready = 0 };
 
 	for (int i = 0; i < 30; i++)
@@ -424,6 +432,7 @@ static void memory_of_all_streams_has_a_maximum(void **state)
 
 		(void)snprintf(name, sizeof(name), "s%d", i);
 		s[i] = stream_open(set, str_from(name), 0);
+		assert_non_null(s[i]);
 	}
 	for (int i = 0; i < 1000; i++)
 		assert_int_equal(append(s[i % 10], 1000, NULL, NULL), 0);
@@ -446,7 +455,7 @@ static void memory_of_all_streams_has_a_maximum(void **state)
 static void discarded_stream_goes_when_the_last_is_written(void **state)
 {
 	struct fixture *f = *state;
-	struct stream *s = stream_open(f->w.streams, STR("q"), STREAM_RECORD);
+	struct stream *s = open_stream(f);
 
 	assert_int_equal(append(s, 10, NULL, NULL), 0);
 	assert_int_equal(stream_visible(s), 1);

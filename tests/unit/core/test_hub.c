@@ -240,6 +240,7 @@ static void message_given_back_is_sent_again_first(void **state)
 	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
 	(void)world_event(&w, "A", 0, "c1", "{}");
 	world_settle(&w);
+	assert_true(w.sent.n > 1);
 	memory_port_settle(w.bus, w.sent.at[1], -EIO);
 	world_settle(&w);
 	assert_string_equal(world_sent(&w), "AppStart StasisStart A StasisStart");

@@ -59,7 +59,9 @@ static void real_start_after_a_made_up_one_is_the_second(void **state)
 	struct ari_tables t;
 
 	ari_tables_init(&t);
-	ari_object_add(&t.channels, STR("c"), ARI_INSIDE)->invented = true;
+	struct ari_object *o = ari_object_add(&t.channels, STR("c"), ARI_INSIDE);
+	assert_non_null(o);
+	o->invented = true;
 	assert_false(note(&t, start));
 	/* once only: a channel may enter again */
 	assert_true(note(&t, start));
@@ -78,6 +80,7 @@ static void oversized_snapshots_are_not_kept(void **state)
 	memset(big, 'x', sizeof(big));
 	ari_tables_init(&t);
 	o = ari_object_add(&t.channels, STR("c"), ARI_INSIDE);
+	assert_non_null(o);
 	ari_object_keep(o, STR("{}"));
 	ari_object_keep(o, str_make(big, sizeof(big)));
 	assert_true(str_eq(ari_object_snapshot(o), STR("{}")));
