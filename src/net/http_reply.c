@@ -87,6 +87,41 @@ static int send_parts(struct http_request *r, const struct str *parts, size_t n,
 	return conn_write(conn, parts, n);
 }
 
+/* What a corked answer has gathered goes out now: 0, or as conn_write, and it is still there. */
+static int send_held(struct http_request *r)
+{
+	struct buf *held = &r->link->server->held;
+	struct str all = buf_str(held);
+	int rc = all.n ? send_parts(r, &all, 1, all.n) : 0;
+
+	if (rc == 0)
+		buf_clear(held);
+	return rc;
+}
+
+/* A piece of an answer: at once, or together with others. */
+static int send_piece(struct http_request *r, const struct str *parts, size_t n)
+{
+	struct buf *held = &r->link->server->held;
+	size_t bytes = 0;
+	int rc;
+
+	for (size_t i = 0; i < n; i++)
+		bytes += parts[i].n;
+	if (!r->corked)
+		return send_parts(r, parts, n, bytes);
+	rc = buf_reserve(held, bytes);
+	if (rc == -ENOBUFS) {
+		rc = send_held(r);
+		if (rc < 0 || bytes > held->max)
+			return rc < 0 ? rc : send_parts(r, parts, n, bytes);
+		rc = buf_reserve(held, bytes);
+	}
+	for (size_t i = 0; i < n && rc == 0; i++)
+		rc = buf_add(held, parts[i]);
+	return rc;
+}
+
 static int send_whole(struct http_request *r, const struct http_reply *reply)
 {
 	bool bare =
@@ -236,10 +271,16 @@ static int send_chunk(struct http_request *r, struct str head, const struct str 
 		all[k++] = parts[i];
 	if (r->chunked && bytes)
 		all[k++] = STR("\r\n");
-	rc = send_parts(r, all, k, bytes);
+	rc = send_piece(r, all, k);
 	if (all != few)
 		free(all);
 	return rc;
+}
+
+void http_stream_cork(struct http_request *r)
+{
+	r->corked = true;
+	buf_clear(&r->link->server->held);
 }
 
 int http_stream_begin(struct http_request *r, const struct http_reply *reply)
@@ -268,18 +309,33 @@ int http_stream_write(struct http_request *r, const struct str *parts, size_t n)
 	return send_chunk(r, str_make(NULL, 0), parts, n);
 }
 
+/* The last chunk, behind what was held; the connection keeps room for it beyond write_max. */
+static int end_stream(struct http_request *r)
+{
+	struct buf *held = &r->link->server->held;
+	struct str parts[] = { { NULL, 0 }, STR_INIT("0\r\n\r\n") };
+	size_t n = r->chunked && !r->is_head ? 2 : 1;
+	int rc;
+
+	if (r->corked)
+		parts[0] = buf_str(held);
+	if (n == 1 && parts[0].n == 0)
+		return 0;
+	rc = conn_write(r->link->conn, parts, n);
+	buf_clear(held);
+	return rc;
+}
+
 void http_stream_end(struct http_request *r)
 {
-	struct str last = STR("0\r\n\r\n");
 	struct link *l = r->link;
 	int rc = 0;
 
 	assert(!r->gone);
 	assert(r->streaming);
 	r->streaming = false;
-	/* The connection keeps room for it beyond write_max. */
-	if (l->state == LINK_ASKED && r->chunked && !r->is_head)
-		rc = conn_write(l->conn, &last, 1);
+	if (l->state == LINK_ASKED)
+		rc = end_stream(r);
 	if (rc < 0 && rc != -EPIPE)
 		link_cut(l);
 	link_answered(l, rc == 0);

@@ -15,6 +15,7 @@
 
 enum {
 	HEAD_MAX = 64 * 1024, /* of an answer */
+	HELD_MAX = 16 * 1024, /* of a corked one, before it goes out */
 	REFUSED_MAX = 64,     /* connections over conns_max that are told */
 	WARN_EVERY_MS = 10000,
 };
@@ -68,6 +69,7 @@ int http_server_create(struct loop *loop, const struct http_server_options *opti
 	list_init(&s->links);
 	map_init(&s->addresses);
 	buf_init(&s->out, HEAD_MAX);
+	buf_init(&s->held, HELD_MAX);
 	timer_init(&s->stop_timer, loop, on_stop_timer, s);
 	task_init(&s->stop_task, loop, on_stop_task, s);
 	*ret = s;
@@ -159,6 +161,15 @@ void server_drop_address(struct http_server *s, struct client_address *a)
 	free(a);
 }
 
+static uint64_t accept_failures(const struct http_server *s)
+{
+	uint64_t n = 0;
+
+	for (size_t i = 0; i < s->n_listeners; i++)
+		n += listener_failures(s->listeners[i]);
+	return n;
+}
+
 static void refuse(struct link *l, const char *event, const char *detail)
 {
 	struct http_server *s = l->server;
@@ -199,6 +210,29 @@ static void on_conn(void *arg, struct conn *conn)
 		       "too many connections of this address are open: close some");
 }
 
+/* A connection here and there may get through meanwhile: said once in WARN_EVERY_MS. */
+static void on_trouble(void *arg, int rc)
+{
+	struct http_server *s = arg;
+	uint64_t now = loop_now(s->loop);
+
+	if (rc == 0) {
+		if (s->in_trouble)
+			log_info(s->log, "accepting again", "open=%" PRIu64 " failures=%" PRIu64,
+				 s->stats.open, accept_failures(s));
+		s->in_trouble = false;
+		return;
+	}
+	if (s->trouble_ms && now - s->trouble_ms < WARN_EVERY_MS)
+		return;
+	s->trouble_ms = now;
+	s->in_trouble = true;
+	log_warn(s->log, "connections can't be accepted", "reason=%s open=%" PRIu64 " then=%s",
+		 strerror(-rc), s->stats.open,
+		 "those that are open go on, new ones wait in the kernel and are tried 10 times a "
+		 "second; raise the limit of open files if this comes again");
+}
+
 int http_server_listen(struct http_server *s, struct str address, struct err *e)
 {
 	/* Beyond write_max there is room for heads, for refusals and for the end of a stream. */
@@ -212,7 +246,7 @@ int http_server_listen(struct http_server *s, struct str address, struct err *e)
 	s->listeners = listeners;
 	rc = listener_create(s->loop, address, &options, on_conn, s, &listeners[s->n_listeners], e);
 	if (rc == 0)
-		s->n_listeners++;
+		listener_on_trouble(s->listeners[s->n_listeners++], on_trouble);
 	return rc;
 }
 
@@ -270,6 +304,7 @@ struct http_server *http_server_destroy(struct http_server *s)
 	free(s->listeners);
 	map_fini(&s->addresses);
 	buf_fini(&s->out);
+	buf_fini(&s->held);
 	free(s);
 	return NULL;
 }
@@ -277,4 +312,6 @@ struct http_server *http_server_destroy(struct http_server *s)
 void http_server_stats(const struct http_server *s, struct http_server_stats *ret)
 {
 	*ret = s->stats;
+	ret->limit = s->options.conns_max;
+	ret->accept_failures = accept_failures(s);
 }

@@ -125,6 +125,8 @@ void http_problem(struct http_request *request, int status, struct str detail,
  * -EINVAL, -ENOBUFS, -ENOMEM: nothing went out and the request is still to be answered.
  */
 int http_stream_begin(struct http_request *request, const struct http_reply *reply);
+/* Before it, by who ends the answer in the same call: small pieces go out together. */
+void http_stream_cork(struct http_request *request);
 int http_stream_write(struct http_request *request, const struct str *parts, size_t n);
 void http_stream_end(struct http_request *request);
 /* Bytes of the answer that the kernel has not taken. */
@@ -141,7 +143,7 @@ int http_upgrade(struct http_request *request, const struct http_header *headers
 
 struct http_server_stats {
 	uint64_t connections, requests, malformed, timeouts, refused; /* since the start */
-	uint64_t open;                                                /* now */
+	uint64_t accept_failures, open, limit; /* since the start; now; at most */
 };
 void http_server_stats(const struct http_server *server, struct http_server_stats *ret);
 

@@ -42,12 +42,15 @@ struct http_server {
 	struct list links; /* struct link.node */
 	struct map addresses;
 	struct buf out;            /* the head being written; empty between calls */
+	struct buf held;           /* pieces of the corked answer that is being made */
 	struct http_parser parser; /* of the link whose bytes are being read now */
 	struct str rest;           /* and what of them is not parsed yet */
 	uint64_t date_s;
 	char date[CLOCK_HTTP_SIZE];
 	struct http_server_stats stats;
-	uint64_t warned_ms; /* when a full server was last told */
+	uint64_t warned_ms;  /* when a full server was last told */
+	uint64_t trouble_ms; /* when accepting was last told to fail */
+	bool in_trouble;     /* and it was told */
 	bool stopping;
 	struct timer stop_timer;
 	struct task stop_task;
@@ -100,7 +103,8 @@ struct http_request {
 	bool answered;  /* its head was written, or is not wanted any more */
 	bool streaming; /* between http_stream_begin and _end */
 	bool chunked;
-	bool gone; /* on_gone runs */
+	bool corked; /* its pieces are gathered in http_server.held */
+	bool gone;   /* on_gone runs */
 	/* of its head: what its answer depends on */
 	bool is_head, keep_alive;
 	unsigned char minor;

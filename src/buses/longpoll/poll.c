@@ -157,6 +157,7 @@ static int begin(struct answer *answer)
 
 	http_request_on_gone(answer->request, answer_gone, answer);
 	http_request_on_sent(answer->request, answer_sent, answer);
+	http_stream_cork(answer->request);
 	return answer_stream(answer->request, &reply);
 }
 
@@ -230,10 +231,12 @@ static void answer_nothing(struct http_request *request, bool empty_204)
 					  .n_headers = 1,
 					  .body = STR("[]\n") };
 
-	if (empty_204)
+	if (empty_204) {
 		answer_empty(request, 204, &no_cache, 1);
-	else
-		finish_nothing(request, answer_stream(request, &reply));
+		return;
+	}
+	http_stream_cork(request);
+	finish_nothing(request, answer_stream(request, &reply));
 }
 
 void poll_end(struct poll *poll)
