@@ -166,7 +166,8 @@ static void print_foot(const cJSON *s)
 			     json_number(journal, "records"),
 			     json_number(journal, "disk_bytes") / 1048576);
 	if (cJSON_IsObject(http))
-		(void)printf("http %.0f connections, %.0f requests\n", json_number(http, "open"),
+		(void)printf("http %.0f of %.0f connections, %.0f requests\n",
+			     json_number(http, "open"), json_number(http, "limit"),
 			     json_number(http, "requests"));
 }
 

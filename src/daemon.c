@@ -31,7 +31,13 @@
 #include "journal/journal.h"
 #include "net/http_server.h"
 
-enum { STOP_MS = 3000, PATH_MAX_BYTES = 4096, TOKEN_MAX = 4096 };
+enum {
+	STOP_MS = 3000,
+	PATH_MAX_BYTES = 4096,
+	TOKEN_MAX = 4096,
+	RESERVED_FILES = 320, /* descriptors that are not for HTTP clients */
+	ADMIN_CONNS = 64,     /* of them */
+};
 
 struct daemon {
 	struct voxbus_conf *conf;
@@ -45,7 +51,8 @@ struct daemon {
 	struct admin *admin;
 	struct secret admin_token;
 	uint64_t started_wall_ns, started_us;
-	int stopping; /* parts that have not stopped yet */
+	uint64_t connections; /* of HTTP clients at the same time */
+	int stopping;         /* parts that have not stopped yet */
 };
 
 const struct conf_variant daemon_variants[] = {
@@ -92,15 +99,24 @@ static int make_dirs(const char *dir, struct err *e)
 	return 0;
 }
 
-/* Many idle clients need many descriptors: take what the hard limit allows. */
-static void raise_files(void)
+/*
+ * Many idle clients need many descriptors: takes what the hard limit allows. How many connections
+ * that leaves room for; the journal, engines, the admin listener and what they open live in the reserve.
+ */
+static uint64_t raise_files(void)
 {
 	struct rlimit rl;
+	uint64_t files;
 
-	if (getrlimit(RLIMIT_NOFILE, &rl) == 0 && rl.rlim_cur < rl.rlim_max) {
+	if (getrlimit(RLIMIT_NOFILE, &rl) < 0)
+		return UINT64_MAX;
+	if (rl.rlim_cur < rl.rlim_max) {
 		rl.rlim_cur = rl.rlim_max;
 		(void)setrlimit(RLIMIT_NOFILE, &rl);
+		(void)getrlimit(RLIMIT_NOFILE, &rl);
 	}
+	files = rl.rlim_cur == RLIM_INFINITY ? UINT64_MAX : rl.rlim_cur;
+	return files > 2 * (uint64_t)RESERVED_FILES ? files - RESERVED_FILES : files / 2;
 }
 
 static int open_journal(struct daemon *d, struct err *e)
@@ -165,13 +181,14 @@ static int add_accounts(struct daemon *d, struct err *e)
 static int create_servers(struct daemon *d, struct err *e)
 {
 	struct http_server_options options = {
-		.conns_max = d->conf->http.connections,
+		.conns_max = d->connections,
 		.conns_per_address = d->conf->http.connections_per_address,
 	};
+	const struct http_server_options admin = { .conns_max = ADMIN_CONNS };
 	int rc = http_server_create(d->loop, &options, NULL, &d->http);
 
 	if (rc == 0)
-		rc = http_server_create(d->loop, NULL, NULL, &d->admin_http);
+		rc = http_server_create(d->loop, &admin, NULL, &d->admin_http);
 	return rc < 0 ? err_set(e, rc, "the HTTP server can't be made: %s", strerror(-rc)) : 0;
 }
 
@@ -368,7 +385,9 @@ int daemon_create(struct voxbus_conf *conf, const char *file, struct daemon **re
 	d->file = file;
 	d->started_wall_ns = clock_wall_ns();
 	d->started_us = loop_now_us();
-	raise_files();
+	d->connections = raise_files();
+	if (d->connections > conf->http.connections)
+		d->connections = conf->http.connections;
 	rc = make_dirs(conf->data_dir, e);
 	if (rc == 0 && loop_create(&d->loop) < 0)
 		rc = err_set(e, -ENOMEM, "the event loop can't be made");
@@ -424,6 +443,11 @@ int daemon_run(struct daemon *d, struct err *e)
 		 VOXBUS_VERSION, d->conf->node, d->file ? d->file : "embedded defaults",
 		 d->conf->data_dir, d->conf->admin.listen,
 		 (double)(loop_now_us() - d->started_us) / 1000);
+	log_info(NULL, "connections", "max=%" PRIu64 " http.connections=%" PRIu64 " because=%s",
+		 d->connections, d->conf->http.connections,
+		 d->connections < d->conf->http.connections
+			 ? "the limit of open files allows no more (LimitNOFILE, ulimit -n)"
+			 : "http.connections says so");
 	loop_run(d->loop);
 	log_info(NULL, "stopped", "uptime_ms=%" PRIu64, (loop_now_us() - d->started_us) / 1000);
 	return 0;

@@ -109,7 +109,11 @@ static const struct field http_fields[] = {
 		"Requests cut because they came too slowly."),
 	COUNTER(http_server_stats, refused, "voxbus_http_refused_connections",
 		"Connections refused over a limit or while stopping."),
+	COUNTER(http_server_stats, accept_failures, "voxbus_http_accept_failures",
+		"Times that a connection could not be accepted for want of descriptors or memory."),
 	GAUGE(http_server_stats, open, "voxbus_http_open_connections", "Connections now."),
+	GAUGE(http_server_stats, limit, "voxbus_http_max_connections",
+	      "Connections that may be open: http.connections, or what open files allow."),
 };
 
 static const struct field process_fields[] = {

@@ -138,11 +138,13 @@ static void http_json(struct jout *j, const struct http_server *http)
 	http_server_stats(http, &s);
 	jout_open(j, "http", '{');
 	jout_u64(j, "open", s.open);
+	jout_u64(j, "limit", s.limit);
 	jout_u64(j, "connections", s.connections);
 	jout_u64(j, "requests", s.requests);
 	jout_u64(j, "malformed", s.malformed);
 	jout_u64(j, "timeouts", s.timeouts);
 	jout_u64(j, "refused", s.refused);
+	jout_u64(j, "accept_failures", s.accept_failures);
 	jout_close(j, '}');
 }
 

@@ -60,7 +60,11 @@ static const struct conf_key http_keys[] = {
 	  .doc = "Where workers and webhooks come in. An empty list: nowhere. Port 0 is drawn by "
 		 "the system." },
 	{ "connections", CONF_U64, offsetof(struct http_conf, connections), .def = "20000",
-	  .min = 1, .max = 1000000, .doc = "Open at the same time; further ones get 503." },
+	  .min = 1, .max = 1000000,
+	  .doc = "Open at the same time; further ones get 503. Never more than the limit "
+		 "of open files less 320 (half of it, where it is small): the daemon raises its "
+		 "soft "
+		 "limit to the hard one, and says at the start how many that allows." },
 	{ "connections_per_address", CONF_U64, offsetof(struct http_conf, connections_per_address),
 	  .def = "256", .min = 1, .max = 1000000,
 	  .doc = "Of one peer's address; loopback is not counted. Further ones get 503." },

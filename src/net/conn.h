@@ -93,6 +93,11 @@ int listener_create(struct loop *loop, struct str address, const struct conn_opt
 int listener_port(const struct listener *listener);
 /* How often accepting failed (no descriptors, no memory); it rests a moment after each. */
 uint64_t listener_failures(const struct listener *listener);
+/*
+ * fn(arg of listener_create, rc) when accepting begins to fail (-EMFILE, -ENOMEM, ...) and, with 0,
+ * when it works again.
+ */
+void listener_on_trouble(struct listener *listener, void (*fn)(void *arg, int rc));
 /* Also removes a Unix socket's file. */
 struct listener *listener_destroy(struct listener *listener);
 

@@ -2,8 +2,9 @@
 /*
  * Listening sockets, TCP and Unix.
  *
- * Accepting goes in bounded rounds. When it fails for want of descriptors or memory it rests for
- * PAUSE_MS instead of spinning: the kernel's backlog holds the callers meanwhile.
+ * Accepting is paced over all listeners (acceptor.h). When it fails for want of descriptors or
+ * memory it rests for PAUSE_MS instead of spinning: the kernel's backlog holds the callers
+ * meanwhile, and who listens is told, once when it begins to fail and once when it works again.
  * A Unix socket's file is ours alone (0600, set before listen, so that nobody gets in between);
  * one that nobody listens on any more is a leftover of a crash and is replaced.
  */
@@ -13,18 +14,24 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "net/acceptor.h"
 #include "net/conn_internal.h"
 
-enum { BACKLOG = 1024, ACCEPTS = 64, PAUSE_MS = 100 };
+/* The kernel cuts the backlog to net.core.somaxconn; beyond it clients try again after a second. */
+enum { BACKLOG = 16384, PAUSE_MS = 100 };
 
 struct listener {
 	uv_poll_t poll;
 	struct loop *loop;
 	struct conn_options options;
 	void (*on_conn)(void *arg, struct conn *conn);
+	void (*on_trouble)(void *arg, int rc);
 	void *arg;
+	struct acceptor *acceptor;
+	struct accepting accepting;
 	struct timer rest;
 	uint64_t failures;
+	bool failing;
 	int fd;
 	int port;
 	char *path; /* of a Unix socket, with what it was when we made it */
@@ -42,12 +49,22 @@ static void resume(void *arg)
 	(void)uv_poll_start(&l->poll, UV_READABLE, on_ready);
 }
 
-static void rest(struct listener *l)
+static void tell(struct listener *l, int rc)
+{
+	bool was = l->failing;
+
+	l->failing = rc < 0;
+	if (was != l->failing && l->on_trouble)
+		l->on_trouble(l->arg, rc);
+}
+
+static void rest(struct listener *l, int rc)
 {
 	l->failures++;
 	(void)uv_poll_stop(&l->poll);
 	if (timer_start(&l->rest, PAUSE_MS) < 0)
 		resume(l);
+	tell(l, rc);
 }
 
 static int take(struct listener *l, int fd, const struct sockaddr *sa)
@@ -70,24 +87,39 @@ static int take(struct listener *l, int fd, const struct sockaddr *sa)
 	return 0;
 }
 
+/* One connection: true when there may be more. */
+static bool accept_one(struct accepting *accepting)
+{
+	struct listener *l = container_of(accepting, struct listener, accepting);
+	union address_socket from = { 0 };
+	socklen_t len = sizeof(from);
+	int fd = accept4(l->fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
+	int rc = fd < 0 ? -errno : 0;
+
+	if (rc == -EINTR || rc == -ECONNABORTED)
+		return true;
+	if (rc == -EAGAIN)
+		return false;
+	if (rc == 0)
+		rc = take(l, fd, &from.any);
+	if (l->destroyed)
+		return false;
+	if (rc < 0)
+		rest(l, rc);
+	else
+		tell(l, 0);
+	return rc == 0;
+}
+
 static void on_ready(uv_poll_t *poll, int status, int events)
 {
 	struct listener *l = container_of(poll, struct listener, poll);
 
-	for (int i = 0; i < ACCEPTS && !l->destroyed; i++) {
-		union address_socket from = { 0 };
-		socklen_t len = sizeof(from);
-		int fd = accept4(l->fd, &from.any, &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
-
-		if (fd < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		if (fd < 0 && errno == EAGAIN && status == 0)
-			return;
-		if (fd < 0 || take(l, fd, &from.any) < 0) {
-			rest(l);
-			return;
-		}
-	}
+	/* libuv has stopped the handle. */
+	if (status < 0)
+		rest(l, status);
+	else
+		acceptor_enter(l->acceptor, &l->accepting);
 }
 
 /* Whether somebody answers on a Unix socket's file. */
@@ -215,6 +247,7 @@ static struct listener *discard(struct listener *l)
 	if (l->fd >= 0)
 		(void)close(l->fd);
 	remove_path(l);
+	acceptor_put(l->acceptor);
 	free(l);
 	return NULL;
 }
@@ -256,7 +289,11 @@ int listener_create(struct loop *loop, struct str address, const struct conn_opt
 	if (options)
 		l->options = *options;
 	timer_init(&l->rest, loop, resume, l);
-	rc = listener_open(l, &a, address, e);
+	l->accepting.one = accept_one;
+	list_init(&l->accepting.link);
+	l->acceptor = acceptor_get(loop);
+	rc = l->acceptor ? listener_open(l, &a, address, e)
+			 : err_set(e, -ENOMEM, "%.*s: out of memory", STR_ARG(address));
 	if (rc < 0) {
 		(void)discard(l);
 		return rc;
@@ -276,6 +313,11 @@ uint64_t listener_failures(const struct listener *l)
 	return l->failures;
 }
 
+void listener_on_trouble(struct listener *l, void (*fn)(void *arg, int rc))
+{
+	l->on_trouble = fn;
+}
+
 static void on_closed(uv_handle_t *handle)
 {
 	free(container_of((uv_poll_t *)handle, struct listener, poll));
@@ -287,6 +329,8 @@ struct listener *listener_destroy(struct listener *l)
 		return NULL;
 	l->destroyed = true;
 	timer_stop(&l->rest);
+	acceptor_leave(&l->accepting);
+	acceptor_put(l->acceptor);
 	uv_close((uv_handle_t *)&l->poll, on_closed);
 	(void)close(l->fd);
 	remove_path(l);
