@@ -31,7 +31,7 @@ def daemon(request, time_limit):
     """A function that starts a voxbusd: daemon(config=None, env=None, args=(), wait=True) -> Daemon.
     At the end each must stop in order, with nothing unexpected in its log."""
     # What the daemon talks to comes first, in whatever order the test names it: it must end last.
-    for server in ("ari_peer", "asterisk"):
+    for server in ("ari_peer", "asterisk", "asterisk_16"):
         if server in request.fixturenames:
             request.getfixturevalue(server)
     started = []

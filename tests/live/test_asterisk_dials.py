@@ -5,6 +5,7 @@ import time
 
 import pytest
 
+import kill_rounds
 from harness import SERVER, applications, free_port, wait_until
 
 
@@ -55,3 +56,44 @@ def test_two_applications_on_one_socket(daemon, asterisk):
         assert dialog.command("DELETE", f"/channels/{cid}")["status_code"] == 204
         dialog.wait_event("StasisEnd")
     assert len(d.events("websocket open")) == 1
+
+
+@pytest.mark.limit(150)
+def test_what_happens_in_a_minute_without_us_comes_afterwards(daemon, asterisk, sipp):
+    """Calls that come in while voxbusd is away wait in Asterisk; all of them arrive, whole and in order."""
+    d = start(daemon, asterisk, "test")
+    old, cid = incoming(d, asterisk)
+    d.kill()
+    calls = sipp("8000", count=10, rate=1, talk_ms=1000, limit=100)
+    wait_until(lambda: len(asterisk.channels()) >= 12, 20, "the calls do not come")
+    assert asterisk.rest("DELETE", f"/channels/{cid}")[0] == 204
+    time.sleep(60)
+    d.start()
+    d.wait_ready(20)
+    old.pubsub = d.pubsub()
+    old.wait_event("StasisEnd")
+    assert not [e for e in old.seen if e.get("resync")], "nothing is made up"
+    dialogs = [d.pubsub().wait_dialog("test") for _ in range(10)]
+    for dialog in dialogs:
+        event = dialog.wait_event("StasisStart")
+        assert "voxbus_resync" not in event
+        assert dialog.command("POST", f"/channels/{event['channel']['id']}/answer")["status_code"] == 204
+    assert calls.result() == (10, 0), calls.said
+    for dialog in dialogs:
+        dialog.wait_event("StasisEnd")
+        assert dialog.seen[0]["type"] == "StasisStart" and [e["seq"] for e in dialog.seen] == list(
+            range(1, len(dialog.seen) + 1))
+        assert not [e for e in dialog.seen if e.get("resync")]
+
+
+@pytest.mark.limit(150)
+def test_every_frame_of_a_hundred_calls_is_accounted_for_while_voxbusd_is_killed(daemon, asterisk):
+    ledger, answered = kill_rounds.run(daemon, asterisk, calls=100, rate=20, kills=3)
+    print(ledger.figures())
+    assert answered == (100, 0)
+    assert len(ledger.sent) == len(ledger.came) + len(ledger.lost) + len(ledger.orphans)
+    assert not ledger.holes, "read and journaled, but not delivered"
+    assert not ledger.disorder and not ledger.strangers and not ledger.wrong and not ledger.gaps
+    assert not ledger.unmarked, "a call lost frames and was not told so"
+    assert all(c.ended for c in ledger.calls), "a call is open for ever"
+    assert len(ledger.calls) + len(ledger.never_seen) >= 100

@@ -216,9 +216,9 @@ def test_garbage_by_the_socket_is_counted(daemon, ari_peer):
 
 def test_asterisk_that_stops_unregisters(daemon, ari_peer):
     d, dialler = start(daemon, ari_peer)
-    d.expect_log("port failed", "port lost")
+    d.expect_log("port lost")
     dialler.send(event("ApplicationUnregistered", "hello"))
-    assert "unregistered" in d.wait_log("port failed")["reason"]
+    assert "unregistered" in d.wait_log("port lost")["reason"]
     dialler.wait_session().drop()
     d.wait_ready()
     call_works(d, dialler, "c1")
@@ -302,3 +302,13 @@ def test_client_mode_by_websocket_and_an_asterisk_that_is_too_old(daemon, ari_pe
     d.expect_log("port failed")
     d.start()
     assert "set rest: http" in d.wait_log("port failed")["reason"]
+
+
+def test_application_taken_over_is_said(daemon, ari_peer):
+    d, dialler = start(daemon, ari_peer)
+    d.expect_log("port failed")
+    dialler.send(event("ApplicationReplaced", "hello"))
+    assert "taken over by another ARI client" in d.wait_log("port failed")["reason"]
+    dialler.send(event("ApplicationRegistered", "hello"))
+    d.wait_ready()
+    call_works(d, dialler, "c1")

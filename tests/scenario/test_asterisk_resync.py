@@ -59,13 +59,43 @@ def test_call_that_ended_in_the_gap_ends(daemon, ari_peer):
 def test_call_that_goes_on_is_left_alone(daemon, ari_peer):
     d = start(daemon, ari_peer)
     dialog = new_call(d, ari_peer, "c1")
-    asterisk_has(ari_peer, stasis_channel("c1"))
+    asterisk_has(ari_peer, channel("c1", "Ring", app="hello,a"))
     gap(d, ari_peer)
     ari_peer.wait_session("hello").send(event("ChannelVarset", "hello", channel=channel("c1")))
     dialog.wait_event("ChannelVarset")
     assert [e["type"] for e in dialog.seen] == ["StasisStart", "ChannelVarset"]
     ari_peer.wait_session("hello").send(stasis_end("c1", "hello"))
     dialog.wait_event("StasisEnd")
+
+
+def test_call_that_was_answered_in_the_gap_says_how_it_stands(daemon, ari_peer):
+    d = start(daemon, ari_peer)
+    dialog = new_call(d, ari_peer, "c1")
+    asterisk_has(ari_peer, stasis_channel("c1"))
+    gap(d, ari_peer)
+    stands = dialog.wait_event("ChannelStateChange")
+    assert stands["voxbus_resync"] is True and stands["channel"] == stasis_channel("c1")
+    gap(d, ari_peer)
+    ari_peer.wait_session("hello").send(stasis_end("c1", "hello"))
+    dialog.wait_event("StasisEnd")
+    assert [e["type"] for e in dialog.seen] == ["StasisStart", "ChannelStateChange", "StasisEnd"], "said once"
+
+
+def test_end_that_the_answers_overtook_comes_once(daemon, ari_peer):
+    d = start(daemon, ari_peer)
+    dialog = new_call(d, ari_peer, "c1")
+    asterisk_has(ari_peer)
+    bridges = []
+    ari_peer.answer("GET", "/bridges", 200, lambda _: (bridges.append(1), (200, []))[1])
+    n = len(ari_peer.sessions)
+    ari_peer.sessions[-1].drop()
+    ari_peer.wait(lambda: len(ari_peer.sessions) > n and bridges, what="not asked")
+    ari_peer.wait_session("hello").send(stasis_end("c1", "hello"))
+    d.wait_ready(15)
+    assert "voxbus_resync" not in dialog.wait_event("StasisEnd")
+    ari_peer.wait_session("hello").send(stasis_start("c2", "hello"))
+    d.pubsub().wait_dialog("hello").wait_event("StasisStart")
+    assert [e["type"] for e in dialog.seen + dialog.events(0.3)] == ["StasisStart", "StasisEnd"]
 
 
 def test_call_that_left_the_application_in_the_gap_leaves(daemon, ari_peer):

@@ -9,7 +9,8 @@
  * A channel that was believed to be there is now either in the application, or on its way into it
  * (dialled, not yet answered), or elsewhere in Asterisk (StasisEnd is made up), or gone (StasisEnd
  * and ChannelDestroyed). A channel that is in the application and unknown gets a StasisStart, so
- * that no call hangs silent. What frames that wait behind the resync are about to say themselves
+ * that no call hangs silent; one that is known and stands otherwise than was told gets a
+ * ChannelStateChange, the mark of what else may be missing. What frames that wait behind the resync are about to say themselves
  * is left to them.
  * "In the application" means: runs Stasis, and is among the application's channel_ids (a channel
  * that was moved keeps the app_data of its first application). An unknown one must also have the
@@ -25,7 +26,15 @@
 #include "engines/asterisk/ari_routes.h"
 #include "engines/asterisk/ari_synth.h"
 
-enum { APPLICATION, CHANNELS, BRIDGES, QUESTIONS, EVENT_MAX = 65536 };
+enum {
+	APPLICATION,
+	CHANNELS,
+	BRIDGES,
+	QUESTIONS,
+	EVENT_MAX = 65536,
+	/* The answers may overtake events that were on their way: these are waited for. */
+	GRACE_MS = 100,
+};
 
 struct question {
 	struct ari_resync *resync;
@@ -38,6 +47,7 @@ struct ari_resync {
 	struct ari_session *session;
 	struct question questions[QUESTIONS];
 	unsigned open;
+	struct timer grace;
 	/* channel_ids of the application: raw, sorted; or all_channels, or not known. */
 	struct str *ids;
 	size_t n_ids;
@@ -169,6 +179,23 @@ static void known_elsewhere(struct ari_resync *r, struct ari_object *o, struct s
 	tell_end(r, o);
 }
 
+/*
+ * It goes on, but what was said of it in the gap is lost. Who follows its state is told how it
+ * stands, unless that is what they heard last.
+ */
+static void goes_on(struct ari_resync *r, struct ari_object *o, struct json channel)
+{
+	struct json now = json_get(channel, STR("state"));
+	struct json before = json_get(json_peek(ari_object_snapshot(o)), STR("state"));
+	struct ari_synth a = about(r);
+
+	if (o->place == ARI_ADOPTED)
+		o->place = ARI_INSIDE;
+	if (o->place != ARI_INSIDE || str_eq(now.raw, before.raw))
+		return;
+	tell(r, ari_synth_state(&r->event, &a, o->node.key, channel.raw));
+}
+
 static void one_channel(struct ari_resync *r, struct json channel)
 {
 	struct json id = json_get(channel, STR("id")),
@@ -191,7 +218,7 @@ static void one_channel(struct ari_resync *r, struct json channel)
 	if (ours && (!o || o->place == ARI_BOUND))
 		unannounced(r, text, channel.raw);
 	else if (o && stasis && heard)
-		o->place = o->place == ARI_ADOPTED ? ARI_INSIDE : o->place;
+		goes_on(r, o, channel);
 	else if (o && (!heard || o->place == ARI_INSIDE))
 		known_elsewhere(r, o, channel.raw);
 	else if (o)
@@ -302,6 +329,23 @@ static void compare(struct ari_resync *r)
 
 /* ---- the questions */
 
+static bool nothing_to_compare(const struct ari_resync *r)
+{
+	const struct ari_tables *tables = &r->session->tables;
+
+	return !tables->channels.map.count && !tables->bridges.map.count &&
+	       buf_len(&r->questions[CHANNELS].body) <= STR("[]").n;
+}
+
+static void on_grace(void *arg)
+{
+	struct ari_resync *r = arg;
+	struct ari_session *s = r->session;
+
+	compare(r);
+	ari_session_synced(s, 0);
+}
+
 static void on_answer(void *arg, int rc, const struct http_response *response)
 {
 	struct question *q = arg;
@@ -328,8 +372,9 @@ static void on_answer(void *arg, int rc, const struct http_response *response)
 			 "going on without; calls that ended in the gap may not be noticed");
 	if (r->open)
 		return;
-	compare(r);
-	ari_session_synced(s, 0);
+	if (!nothing_to_compare(r) && timer_start(&r->grace, GRACE_MS) == 0)
+		return;
+	on_grace(r);
 }
 
 static int ask(struct ari_resync *r, int which, struct str target)
@@ -360,6 +405,7 @@ int ari_resync_create(struct ari_session *session, struct ari_resync **ret)
 	if (!r)
 		return -ENOMEM;
 	r->session = session;
+	timer_init(&r->grace, session->engine->loop, on_grace, r);
 	buf_init(&r->event, EVENT_MAX);
 	buf_init(&target, ARI_TARGET_MAX);
 	rc = buf_add(&target, STR("/applications/"));
@@ -383,6 +429,7 @@ struct ari_resync *ari_resync_destroy(struct ari_resync *r)
 {
 	if (!r)
 		return NULL;
+	timer_stop(&r->grace);
 	for (int i = 0; i < QUESTIONS; i++) {
 		if (r->questions[i].call)
 			ari_call_cancel(r->questions[i].call);

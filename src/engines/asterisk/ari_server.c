@@ -312,12 +312,12 @@ static void registered(struct ari_session *s, struct ari_link *link)
 	ari_session_begin(s, link);
 }
 
-static void unregistered(struct ari_session *s, const char *why)
+static void unregistered(struct ari_session *s, enum port_state state, const char *why)
 {
 	ari_session_detach(s);
 	timer_stop(&s->timer);
 	s->phase = WAITING;
-	ari_session_fault(s, PORT_FAILED, "%s; waiting for Asterisk to dial /ari/%s", why,
+	ari_session_fault(s, state, "%s; waiting for Asterisk to dial /ari/%s", why,
 			  s->engine->conf->name);
 	ari_engine_update(s->engine);
 }
@@ -352,9 +352,10 @@ void ari_server_event(struct ari_link *link, struct str frame, const struct ari_
 	if (str_eq(event->type, STR("ApplicationRegistered")))
 		registered(s, link);
 	else if (s->carrier == link && str_eq(event->type, STR("ApplicationUnregistered")))
-		unregistered(s, "Asterisk has unregistered the application");
+		unregistered(s, PORT_DOWN, "Asterisk has unregistered the application");
 	else if (s->carrier == link && str_eq(event->type, STR("ApplicationReplaced")))
-		unregistered(s, "the application was taken over by another ARI client");
+		unregistered(s, PORT_FAILED,
+			     "the application was taken over by another ARI client");
 }
 
 /* ---- REST that can't be had */

@@ -89,14 +89,26 @@ int ari_synth_start(struct buf *out, const struct ari_synth *about, struct str c
 	return w.rc;
 }
 
-int ari_synth_end(struct buf *out, const struct ari_synth *about, struct str id, struct str channel)
+static int of_channel(struct buf *out, const struct ari_synth *about, struct str type,
+		      struct str id, struct str channel)
 {
 	struct json_out w = { out, 0 };
 
-	put_head(&w, about, STR("StasisEnd"));
+	put_head(&w, about, type);
 	put_channel(&w, id, channel);
 	put_tail(&w, about);
 	return w.rc;
+}
+
+int ari_synth_end(struct buf *out, const struct ari_synth *about, struct str id, struct str channel)
+{
+	return of_channel(out, about, STR("StasisEnd"), id, channel);
+}
+
+int ari_synth_state(struct buf *out, const struct ari_synth *about, struct str id,
+		    struct str channel)
+{
+	return of_channel(out, about, STR("ChannelStateChange"), id, channel);
 }
 
 int ari_synth_destroyed(struct buf *out, const struct ari_synth *about, struct str id,

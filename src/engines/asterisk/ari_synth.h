@@ -22,6 +22,8 @@ struct ari_synth {
 int ari_synth_start(struct buf *out, const struct ari_synth *about, struct str channel);
 int ari_synth_end(struct buf *out, const struct ari_synth *about, struct str id,
 		  struct str channel);
+int ari_synth_state(struct buf *out, const struct ari_synth *about, struct str id,
+		    struct str channel);
 int ari_synth_destroyed(struct buf *out, const struct ari_synth *about, struct str id,
 			struct str channel);
 int ari_synth_bridge_destroyed(struct buf *out, const struct ari_synth *about, struct str id,
