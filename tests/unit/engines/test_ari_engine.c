@@ -406,8 +406,11 @@ static void adopted_objects_that_are_gone_are_ended(void **state)
 	ari_engine_ops.adopt(w.engine, str_from(w.app), &bridge, 1);
 	ari_engine_ops.adopt(w.engine, STR("other"), &gone, 1);
 	world_start(&w);
+	turn_on(&w);
+	assert_false(is_up(&w)); /* what the answers overtook is waited for */
+	advance(&w, 100);
 	turn_until(&w, is_up, "not up");
-	assert_true(logged(&w, "StasisEnd! ChannelDestroyed! BridgeDestroyed!"));
+	assert_true(logged(&w, "ChannelStateChange! StasisEnd! ChannelDestroyed! BridgeDestroyed!"));
 	world_destroy(&w);
 }
 
