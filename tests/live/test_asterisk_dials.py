@@ -58,6 +58,24 @@ def test_two_applications_on_one_socket(daemon, asterisk):
     assert len(d.events("websocket open")) == 1
 
 
+def test_dropped_types_are_not_even_sent(daemon, asterisk):
+    port = free_port()
+    asterisk.dials(port, "second")
+    d = daemon({"engines": [asterisk.engine("second", **SERVER)],
+                "applications": [{"name": "second", "bus": "http", "events": {"drop": ["ChannelVarset"]}}]},
+               http_port=port)
+    d.wait_ready(20)
+    try:
+        assert asterisk.rest("GET", "/applications/second")[1]["events_disallowed"] == [{"type": "ChannelVarset"}]
+        dialog, cid = incoming(d, asterisk, "second")
+        assert dialog.command("POST", f"/channels/{cid}/variable", {"variable": "x", "value": "y"})["status_code"] == 204
+        assert dialog.command("DELETE", f"/channels/{cid}")["status_code"] == 204
+        dialog.wait_event("StasisEnd")
+        assert d.metrics()["voxbus_hub_filtered_events_total"] == 0, "none came"
+    finally:
+        asterisk.rest("PUT", "/applications/second/eventFilter", {})
+
+
 @pytest.mark.limit(150)
 def test_what_happens_in_a_minute_without_us_comes_afterwards(daemon, asterisk, sipp):
     """Calls that come in while voxbusd is away wait in Asterisk; all of them arrive, whole and in order."""

@@ -89,9 +89,9 @@ class WsTap:
         return self
 
     def __exit__(self, *_):
+        asyncio.run_coroutine_threadsafe(self._end(), self._loop).result(10)
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(10)
-        self._server.close()
         self._loop.close()
 
     def wait(self, question, timeout=10, what="it did not come by the tap"):
@@ -111,6 +111,13 @@ class WsTap:
     async def _listen(self):
         self._server = await asyncio.start_server(self._client, "127.0.0.1", self.port)
         self.port = self._server.sockets[0].getsockname()[1]
+
+    async def _end(self):
+        self._server.close()
+        mine = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
+        for task in mine:
+            task.cancel()
+        await asyncio.gather(*mine, return_exceptions=True)
 
     async def _client(self, reader, writer):
         try:

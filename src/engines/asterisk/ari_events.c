@@ -145,6 +145,13 @@ static const struct event_type *type_find(struct str name)
 	return NULL;
 }
 
+bool ari_event_only_tells(struct str type)
+{
+	const struct event_type *known = type_find(type);
+
+	return !(known && known->verbs) && !str_starts(type, STR("Application"));
+}
+
 static unsigned verbs_of(const struct event_type *type, struct str member)
 {
 	return type && str_eq(type->member, member) ? type->verbs : 0;

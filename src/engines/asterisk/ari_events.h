@@ -36,6 +36,12 @@ struct str ari_event_label(const struct ari_event *event, char out[ARI_LABEL_MAX
 /* "channel:ID" or "bridge:ID", as in target_uri: whether it is one. */
 bool ari_target_uri(struct str uri, enum object_kind *ret_kind, struct str *ret_id);
 
+/*
+ * Whether events of that type only tell: who never gets one misses nothing about which objects
+ * there are, nor about the application itself. So Asterisk may be asked not to send them.
+ */
+bool ari_event_only_tells(struct str type);
+
 /* For the tests: the i-th type of the table, or NULL behind the last. */
 const char *ari_event_type_name(size_t i);
 

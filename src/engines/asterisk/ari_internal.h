@@ -119,6 +119,7 @@ struct ari_session {
 	char reason[ARI_REASON_MAX];
 	uint64_t up_ms, reclaimed_ms;
 	struct ari_entity entity;
+	bool filter_told; /* that Asterisk takes no event filter */
 };
 
 /* ---- ari.c */

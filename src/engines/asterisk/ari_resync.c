@@ -2,6 +2,7 @@
 /*
  * What happened while nobody listened: three questions, compared with what was believed.
  *
+ *   PUT /applications/{app}/eventFilter   if the application drops types of events
  *   GET /applications/{app}   which channels and bridges Asterisk tells us about
  *   GET /channels             which channels there are, and where in the dialplan
  *   GET /bridges
@@ -22,11 +23,13 @@
 #include <stdlib.h>
 
 #include "base/clock.h"
+#include "codec/json_out.h"
 #include "engines/asterisk/ari_call.h"
 #include "engines/asterisk/ari_routes.h"
 #include "engines/asterisk/ari_synth.h"
 
 enum {
+	FILTER,
 	APPLICATION,
 	CHANNELS,
 	BRIDGES,
@@ -346,6 +349,17 @@ static void on_grace(void *arg)
 	ari_session_synced(s, 0);
 }
 
+/* The hub drops them all the same. */
+static void filter_refused(struct ari_session *s, int status)
+{
+	if (s->filter_told)
+		return;
+	s->filter_told = true;
+	log_info(s->engine->log, "no event filter", "application=%.*s status=%d then=%s",
+		 STR_ARG(s->application), status,
+		 "Asterisk goes on sending what the application drops, and it is dropped here");
+}
+
 static void on_answer(void *arg, int rc, const struct http_response *response)
 {
 	struct question *q = arg;
@@ -355,6 +369,8 @@ static void on_answer(void *arg, int rc, const struct http_response *response)
 
 	q->call = NULL;
 	r->open--;
+	if (rc == 0 && q == &r->questions[FILTER] && response->status / 100 != 2)
+		filter_refused(s, response->status);
 	if (rc == 0 && ari_is_server(s->engine) &&
 	    (response->status == 401 || response->status == 403))
 		rc = -EACCES; /* a client's websocket would not have been let in */
@@ -365,7 +381,7 @@ static void on_answer(void *arg, int rc, const struct http_response *response)
 	q->good = response->status == 200 && json_parse(response->body, &doc) == 0;
 	if (q->good)
 		q->good = buf_add(&q->body, response->body) == 0;
-	else
+	else if (q != &r->questions[FILTER])
 		log_warn(s->engine->log, "resync incomplete",
 			 "application=%.*s question=%d status=%d then=%s", STR_ARG(s->application),
 			 (int)(q - r->questions), response->status,
@@ -377,17 +393,21 @@ static void on_answer(void *arg, int rc, const struct http_response *response)
 	on_grace(r);
 }
 
-static int ask(struct ari_resync *r, int which, struct str target)
+static int ask(struct ari_resync *r, int which, struct str target, struct str body)
 {
 	struct question *q = &r->questions[which];
 	struct ari_engine *engine = r->session->engine;
 	struct ari_request request = {
-		.method = STR("GET"), .target = target, .done = on_answer, .arg = q
+		.method = body.n ? STR("PUT") : STR("GET"),
+		.target = target,
+		.content_type = STR("application/json"),
+		.body = body,
+		.done = on_answer,
+		.arg = q,
 	};
 	const char *why;
 	int rc;
 
-	q->resync = r;
 	buf_init(&q->body, SIZE_MAX / 2);
 	rc = ari_call_create(engine,
 			     engine->conf->rest == ARI_REST_WEBSOCKET ? r->session->carrier : NULL,
@@ -396,8 +416,33 @@ static int ask(struct ari_resync *r, int which, struct str target)
 	return rc;
 }
 
+/* target: of the application; "/eventFilter" is added. What a call's objects hang on is not named. */
+static int ask_filter(struct ari_resync *r, struct buf *target)
+{
+	const struct ari_session *s = r->session;
+	auto_buf struct buf body = { 0 };
+	struct json_out w = { &body, 0 };
+	size_t n, named = 0;
+	const struct str *drop = port_dropped(s->engine->port, s->application, &n);
+
+	buf_init(&body, ARI_FRAME_MAX);
+	json_out(&w, STR("{\"disallowed\":["));
+	for (size_t i = 0; i < n; i++) {
+		if (!ari_event_only_tells(drop[i]))
+			continue;
+		json_out_string(&w, named++ ? STR(",{\"type\":") : STR("{\"type\":"), drop[i]);
+		json_out(&w, STR("}"));
+	}
+	json_out(&w, STR("]}"));
+	if (!named || w.rc < 0)
+		return w.rc;
+	w.rc = buf_add(target, STR("/eventFilter"));
+	return w.rc < 0 ? w.rc : ask(r, FILTER, buf_str(target), buf_str(&body));
+}
+
 int ari_resync_create(struct ari_session *session, struct ari_resync **ret)
 {
+	const struct str none = { NULL, 0 };
 	struct ari_resync *r = calloc(1, sizeof(*r));
 	auto_buf struct buf target = { 0 };
 	int rc;
@@ -405,6 +450,8 @@ int ari_resync_create(struct ari_session *session, struct ari_resync **ret)
 	if (!r)
 		return -ENOMEM;
 	r->session = session;
+	for (int i = 0; i < QUESTIONS; i++)
+		r->questions[i].resync = r;
 	timer_init(&r->grace, session->engine->loop, on_grace, r);
 	buf_init(&r->event, EVENT_MAX);
 	buf_init(&target, ARI_TARGET_MAX);
@@ -412,11 +459,13 @@ int ari_resync_create(struct ari_session *session, struct ari_resync **ret)
 	if (rc == 0)
 		rc = ari_route_encode(&target, session->application);
 	if (rc == 0)
-		rc = ask(r, APPLICATION, buf_str(&target));
+		rc = ask(r, APPLICATION, buf_str(&target), none);
 	if (rc == 0)
-		rc = ask(r, CHANNELS, STR("/channels"));
+		rc = ask_filter(r, &target);
 	if (rc == 0)
-		rc = ask(r, BRIDGES, STR("/bridges"));
+		rc = ask(r, CHANNELS, STR("/channels"), none);
+	if (rc == 0)
+		rc = ask(r, BRIDGES, STR("/bridges"), none);
 	if (rc < 0) {
 		(void)ari_resync_destroy(r);
 		return rc;

@@ -88,6 +88,12 @@ void port_writable(struct port *port)
 	port->writable = true;
 }
 
+const struct str *port_dropped(const struct port *port, struct str application, size_t *ret_n)
+{
+	*ret_n = 0;
+	return NULL;
+}
+
 /* ---- the fake Asterisk */
 
 static void answer(struct http_request *request, int status, struct str body)
@@ -399,8 +405,8 @@ static void adopted_objects_that_are_gone_are_ended(void **state)
 	struct world w;
 
 	world_create(&w, ARI_STAND_DOWN);
-	w.channels = "[{\"id\":\"c\",\"dialplan\":{\"app_name\":\"Stasis\",\"app_data\":"
-		     "\"h\xc3\xa4\"}}]";
+	w.channels = "[{\"id\":\"c\",\"state\":\"Up\",\"dialplan\":{\"app_name\":\"Stasis\","
+		     "\"app_data\":\"h\xc3\xa4\"}}]";
 	ari_engine_ops.adopt(w.engine, str_from(w.app), &gone, 1);
 	ari_engine_ops.adopt(w.engine, str_from(w.app), &here, 1);
 	ari_engine_ops.adopt(w.engine, str_from(w.app), &bridge, 1);
@@ -410,7 +416,8 @@ static void adopted_objects_that_are_gone_are_ended(void **state)
 	assert_false(is_up(&w)); /* what the answers overtook is waited for */
 	advance(&w, 100);
 	turn_until(&w, is_up, "not up");
-	assert_true(logged(&w, "ChannelStateChange! StasisEnd! ChannelDestroyed! BridgeDestroyed!"));
+	assert_true(
+		logged(&w, "ChannelStateChange! StasisEnd! ChannelDestroyed! BridgeDestroyed!"));
 	world_destroy(&w);
 }
 

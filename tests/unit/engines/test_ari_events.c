@@ -353,9 +353,32 @@ static void label_names_the_call_for_people(void **state)
 	}
 }
 
+static void what_objects_hang_on_is_not_filtered_at_the_source(void **state)
+{
+	static const struct {
+		const char *type;
+		bool only_tells;
+	} filtered[] = {
+		{ "ChannelVarset", true },
+		{ "ChannelDialplan", true },
+		{ "NotYetInvented", true },
+		{ "PlaybackFinished", false },
+		{ "RecordingStarted", false },
+		{ "BridgeDestroyed", false },
+		{ "StasisEnd", false },
+		{ "ApplicationReplaced", false },
+		{ "ApplicationUnregistered", false },
+	};
+
+	for (size_t i = 0; i < sizeof(filtered) / sizeof(*filtered); i++)
+		if (ari_event_only_tells(str_from(filtered[i].type)) != filtered[i].only_tells)
+			fail_msg("%s", filtered[i].type);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(what_objects_hang_on_is_not_filtered_at_the_source),
 		cmocka_unit_test(each_type_names_its_objects),
 		cmocka_unit_test(every_known_type_has_a_case_and_the_table_is_sorted),
 		cmocka_unit_test(frame_that_is_no_event_is_refused),
