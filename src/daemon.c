@@ -208,6 +208,18 @@ static int add_ports(struct daemon *d, const char *list, const struct conf_varia
 	return 0;
 }
 
+static enum deduplicate deduplicate_of(const struct application_conf *conf)
+{
+	switch (conf ? conf->deduplicate : APPLICATION_REDELIVERED) {
+	case APPLICATION_ALWAYS:
+		return DEDUPLICATE_ALWAYS;
+	case APPLICATION_NEVER:
+		return DEDUPLICATE_OFF;
+	default:
+		return DEDUPLICATE_REDELIVERED;
+	}
+}
+
 static int application_to_hub(struct hub *hub, struct str name, struct port *bus,
 			      const struct application_conf *conf)
 {
@@ -216,6 +228,7 @@ static int application_to_hub(struct hub *hub, struct str name, struct port *bus
 	struct application_options options = {
 		.bus = bus,
 		.record = !conf || conf->record,
+		.deduplicate = deduplicate_of(conf),
 		.n_drop = drop ? drop->count : 0,
 		.n_ttl = ttl ? ttl->count : 0,
 	};

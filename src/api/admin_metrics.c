@@ -47,6 +47,8 @@ static const struct field hub_fields[] = {
 	COUNTER(hub_stats, dialogs_opened, "voxbus_hub_dialogs_opened", "Dialogs opened."),
 	COUNTER(hub_stats, dialogs_refused, "voxbus_hub_dialogs_refused",
 		"Calls that got no dialog because the table was full."),
+	COUNTER(hub_stats, repeated, "voxbus_hub_repeated_commands",
+		"Commands that came again and were not done again."),
 	COUNTER(hub_stats, events_filtered, "voxbus_hub_filtered_events",
 		"Events not given to an application because it has dropped their type."),
 	COUNTER(hub_stats, events_cut, "voxbus_hub_cut_events",

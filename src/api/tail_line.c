@@ -51,7 +51,8 @@ int tail_line(const struct msg *msg, struct buf *out)
 	jout_u64(&j, "seq", msg->seq);
 	optional(&j, "node", msg->node);
 	optional(&j, msg->kind == MSG_COMMAND ? "method" : "type", msg->type);
-	optional(&j, "target", msg->target);
+	if (msg->kind != MSG_REPLY)
+		optional(&j, "target", msg->target);
 	optional(&j, "id", msg->id);
 	if (msg->kind == MSG_REPLY) {
 		jout_u64(&j, "status", msg->status > 0 ? (uint64_t)msg->status : 0);

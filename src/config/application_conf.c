@@ -87,6 +87,13 @@ static int events_check(const void *conf, const struct conf_where *where, struct
 static const struct conf_table events_table = { "events", sizeof(struct application_events_conf),
 						events_keys, events_check };
 
+static const struct conf_word repetitions[] = {
+	{ "redelivered", APPLICATION_REDELIVERED },
+	{ "always", APPLICATION_ALWAYS },
+	{ "off", APPLICATION_NEVER },
+	{ 0 },
+};
+
 static const struct conf_key keys[] = {
 	{ "name", CONF_STRING, offsetof(struct application_conf, name), .required = true,
 	  .valid = valid_name, .must = VALID_NAME_MUST,
@@ -98,6 +105,12 @@ static const struct conf_key keys[] = {
 	  .doc = "Whether its events go to the journal, so that they survive a restart and a "
 		 "worker "
 		 "that is away; else they are kept in memory, and only the latest." },
+	{ "deduplicate", CONF_ENUM, offsetof(struct application_conf, deduplicate),
+	  .def = "redelivered", .words = repetitions,
+	  .doc = "Which commands are answered from the recorded result of an equal one (same call, "
+		 "unique_id, method, url and body) instead of being done again: redelivered, those "
+		 "that the bus says it delivered before; always, also all others that have a "
+		 "unique_id; off, none." },
 	{ "events", CONF_TABLE, offsetof(struct application_conf, events), .table = &events_table,
 	  .doc = "Which events it gets, and for how long they are good." },
 	{ 0 },

@@ -5,6 +5,8 @@
 
 #include "config/schema.h"
 
+enum application_deduplicate { APPLICATION_REDELIVERED, APPLICATION_ALWAYS, APPLICATION_NEVER };
+
 struct application_events_conf {
 	struct conf_strings drop;  /* types; no two are equal */
 	struct conf_durations ttl; /* by type; none of them is in drop */
@@ -15,6 +17,7 @@ struct application_conf {
 	char *bus; /* never NULL: the name of a bus */
 	bool record;
 	struct application_events_conf events;
+	int deduplicate; /* enum application_deduplicate */
 };
 
 extern const struct conf_table application_conf;

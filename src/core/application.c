@@ -110,6 +110,7 @@ int hub_add_application(struct hub *hub, struct str name, const struct applicati
 	memcpy(a->name, name.p, name.n);
 	a->bus = options->bus;
 	a->record = options->record;
+	a->deduplicate = options->deduplicate;
 	rc = add_rules(a, options);
 	if (rc == 0)
 		rc = application_streams(hub, a, name);
@@ -132,6 +133,12 @@ const struct str *port_dropped(const struct port *port, struct str application, 
 
 	*ret_n = a ? a->n_dropped : 0;
 	return *ret_n ? a->dropped : NULL;
+}
+
+bool application_keeps_results(const struct application *a)
+{
+	return a->deduplicate == DEDUPLICATE_ALWAYS ||
+	       (a->deduplicate == DEDUPLICATE_REDELIVERED && a->bus->ops->roles & PORT_REDELIVERS);
 }
 
 bool application_drops(const struct application *a, struct str type)

@@ -9,7 +9,7 @@
 /* Everything is borrowed for the call. */
 struct delivery {
 	enum msg_kind kind; /* engines: EVENT, REPLY; buses: COMMAND */
-	unsigned flags;     /* MSG_SYNTHETIC */
+	unsigned flags;     /* EVENT: MSG_SYNTHETIC; COMMAND: MSG_REDELIVERED */
 	uint64_t tag;       /* COMMAND: not 0: `settle` says what became of it */
 
 	struct str application; /* EVENT */

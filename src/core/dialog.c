@@ -63,8 +63,7 @@ static int dialog_streams(struct dialog *d)
 	if (rc == 0)
 		rc = dialog_outlet(d, d->responses, STR("responses_"), &d->out_responses);
 	if (rc == 0)
-		rc = cursor_create(d->commands, CURSOR_REQUIRED, 1, lane_pump, d, &d->lane);
-	d->unsure_below = stream_next(d->commands);
+		rc = lane_init(d);
 	return rc;
 }
 
@@ -81,12 +80,11 @@ int dialog_create(struct hub *hub, struct application *application, struct port 
 	d->engine = engine;
 	list_init(&d->bindings);
 	list_init(&d->unsaved);
-	list_init(&d->blocked);
 	list_init(&d->receipts);
 	list_init(&d->closed);
 	timer_init(&d->linger, hub->opt.loop, on_linger, d);
-	task_init(&d->lane_again, hub->opt.loop, lane_pump, d);
-	timer_init(&d->deadline, hub->opt.loop, lane_deadline, d);
+	lane_prepare(d);
+	results_init(&d->results);
 	(void)snprintf(d->id, sizeof(d->id), "%.*s", STR_ARG(id));
 	if (map_add(&hub->dialogs, &d->node, str_from(d->id)) < 0) {
 		free(d);
@@ -107,23 +105,20 @@ struct dialog *dialog_destroy(struct dialog *d)
 	if (!d)
 		return NULL;
 	timer_stop(&d->linger);
-	timer_stop(&d->deadline);
-	task_cancel(&d->lane_again);
+	lane_fini(d);
+	results_fini(&d->results);
 	while (!list_empty(&d->bindings))
 		object_unbind(container_of(d->bindings.next, struct binding, of_dialog));
 	timer_stop(&d->linger); /* unbinding may have started it again */
 	list_del(&d->unsaved);
-	list_del(&d->blocked);
 	list_splice_tail(&d->hub->receipts, &d->receipts); /* freed with the others */
 	list_del(&d->closed);
 	map_del(&d->hub->dialogs, &d->node);
 	(void)outlet_destroy(d->out_events);
 	(void)outlet_destroy(d->out_responses);
-	(void)cursor_destroy(d->lane);
 	(void)stream_unref(d->events);
 	(void)stream_unref(d->commands);
 	(void)stream_unref(d->responses);
-	(void)msg_unref(d->pending);
 	free(d);
 	return NULL;
 }
@@ -285,12 +280,13 @@ static void dialog_close(struct dialog *d)
 	struct port *bus = d->application->bus;
 
 	/* A command that is under way or waits is answered first. */
-	if (d->pending || stream_next(d->commands) > cursor_floor(d->lane)) {
+	if (!lane_is_empty(d)) {
 		(void)timer_start(&d->linger, d->hub->opt.linger_ms);
 		return;
 	}
 	/* Its bus never listened, but what happened is not lost: commands would find nobody. */
 	dialog_announce(d);
+	results_forget(d); /* what comes again finds no call */
 	dialog_set_closed(d);
 	while (!list_empty(&d->bindings))
 		object_unbind(container_of(d->bindings.next, struct binding, of_dialog));

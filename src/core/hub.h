@@ -6,10 +6,10 @@
  *   engine <--command-- commands_<dialog> <-- bus         engine --reply--> responses_<dialog>
  *
  * An event that names a new channel opens a dialog: the bus is asked to listen to commands_<d>,
- * and when it does, AppStart goes out on the application's topic. Commands of one dialog run one
- * after the other, each answered exactly once: by the engine, or by the hub with 503 (engine away),
- * 504 (deadline; what it did is unknown), 404 (no such call). A dialog ends when its last channel
- * has left or gone, after a linger for late events.
+ * and when it does, AppStart goes out on the application's topic. Commands of one dialog that touch
+ * a common object run one after the other, each answered exactly once: by the engine, or by the hub
+ * with 503 (engine away), 504 (deadline; what it did is unknown). A dialog ends when its last
+ * channel has left or gone, after a linger for late events.
  * Streams are called "<scope>/<topic>"; the scope is the bus's name, or what port_set_scope says.
  */
 #ifndef VOXBUS_CORE_HUB_H
@@ -51,6 +51,12 @@ struct event_ttl {
 	struct str type;
 	uint64_t ms; /* not 0 */
 };
+/* Which commands are answered from a recorded result instead of being done again. */
+enum deduplicate {
+	DEDUPLICATE_REDELIVERED, /* those that the bus says it delivered before */
+	DEDUPLICATE_ALWAYS,      /* also all others with a unique_id: same id, method, url, body */
+	DEDUPLICATE_OFF,
+};
 struct application_options {
 	struct port *bus;       /* that serves it */
 	bool record;            /* its streams go to the journal */
@@ -58,6 +64,7 @@ struct application_options {
 	size_t n_drop;
 	const struct event_ttl *ttl; /* types that nobody gets any more after that time */
 	size_t n_ttl;
+	enum deduplicate deduplicate;
 };
 /* Copies what it needs. Before hub_start. -EEXIST: twice; -EMSGSIZE: too long a name; -ENOMEM. */
 int hub_add_application(struct hub *hub, struct str name,
@@ -121,6 +128,7 @@ void hub_each_application(struct hub *hub,
 struct hub_stats {
 	uint64_t events, unowned, synthetic, commands, replies, late_replies; /* since the start */
 	uint64_t timeouts, refused, dialogs_opened, dialogs_refused;
+	uint64_t repeated;        /* commands that were there before and not done again */
 	uint64_t events_filtered; /* an application had dropped their type */
 	uint64_t events_cut;      /* events that named more dialogs than one event goes to */
 	uint64_t events_lost;     /* could not be kept: no memory */

@@ -1,16 +1,9 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Commands in, to the engine, and replies out.
+ * Commands in, replies out.
  *
  * A command is appended to its dialog's commands stream; the bus that brought it hears of it when
- * it is durable. The dialog's `lane` is a cursor on that stream with a window of one: the next
- * command goes to the engine when the last one is answered. Every command gets exactly one reply:
- *
- *   the engine's own        it answered in time
- *   503                     the engine is away: the command was not sent
- *   504                     no answer by the deadline, or before a restart: what it did is unknown;
- *                           or the deadline passed while it waited: it was not done (the text tells)
- *   502                     the engine refused to take it
+ * it is durable. From there the dialog's lane (lane.c) gives it to the engine and answers it.
  */
 #include <assert.h>
 #include <errno.h>
@@ -55,7 +48,7 @@ static struct dialog *dialog_of_topic(struct port *bus, struct str topic)
 	return d && d->application->bus == bus && d->state != DIALOG_CLOSED ? d : NULL;
 }
 
-static void bus_waits(struct port *bus, int more)
+void bus_waits(struct port *bus, int more)
 {
 	size_t high = bus->hub->opt.commands_max * 10, low = high / 2;
 	bool pause = bus->paused;
@@ -76,6 +69,7 @@ static int command_append(struct dialog *d, struct port *bus, const struct deliv
 {
 	struct msg init = {
 		.kind = MSG_COMMAND,
+		.flags = c->flags & MSG_REDELIVERED,
 		.seq = stream_next(d->commands),
 		.wall_ns = clock_wall_ns(),
 		.deadline_ms = loop_now(d->hub->opt.loop) + d->hub->opt.command_deadline_ms,
@@ -122,7 +116,7 @@ int hub_command(struct port *bus, const struct delivery *c)
 
 	if (!d)
 		rc = -ENOENT;
-	else if (stream_next(d->commands) - cursor_floor(d->lane) > bus->hub->opt.commands_max)
+	else if (lane_waiting(d) >= bus->hub->opt.commands_max)
 		rc = -EBUSY;
 	else
 		rc = command_append(d, bus, c);
@@ -136,153 +130,51 @@ int hub_command(struct port *bus, const struct delivery *c)
 	return 0;
 }
 
-/* 0 or a negative errno. */
-static int reply_append(struct dialog *d, const struct msg *command, int status,
-			struct str content_type, struct str body)
+int reply_append(struct dialog *d, const struct reply_init *r, struct msg **ret)
 {
 	struct msg init = {
 		.kind = MSG_REPLY,
-		.status = status,
+		.status = r->status,
 		.seq = stream_next(d->responses),
-		.answers = command->seq,
+		.answers = r->command->seq,
 		.wall_ns = clock_wall_ns(),
 		.topic = dialog_topic(d, d->responses),
 		.application = d->application->node.key,
 		.dialog = str_from(d->id),
-		.id = command->id,
-		.content_type = content_type,
-		.payload = blob_create(body),
+		.target = str_from(r->key),
+		.id = r->command->id,
+		.content_type = r->content_type,
+		.payload = blob_create(r->body),
 	};
-	auto_msg struct msg *m = init.payload ? msg_create(&init) : NULL;
+	struct msg *m = init.payload ? msg_create(&init) : NULL;
 	int rc = m ? stream_append(d->responses, m, NULL, NULL) : -ENOMEM;
 
 	(void)blob_unref(init.payload);
-	if (rc < 0)
+	if (rc < 0) {
+		(void)msg_unref(m);
 		return rc;
+	}
 	hub_observed(d->hub, m);
 	d->hub->stats.replies++;
+	*ret = m;
 	return 0;
 }
 
-void lane_wake(struct dialog *d)
-{
-	task_defer(&d->lane_again);
-}
-
-/* The command is answered: its reply first, then it is settled. */
-static void settle_receipts(struct dialog *d, uint64_t seq)
+void receipts_settle(struct dialog *d, uint64_t seq)
 {
 	list_for_each_safe (it, &d->receipts) {
 		struct receipt *r = container_of(it, struct receipt, link);
 
-		if (r->seq <= seq)
+		if (r->seq == seq)
 			on_durable(r, 0);
 	}
 }
 
-static void lane_finish(struct dialog *d, const struct msg *command, int status,
-			struct str content_type, struct str body)
+/* Where what the command makes lies: commands on it alone follow those on that. */
+static void set_made_on(const struct dialog *d, const struct msg *command, struct object *o)
 {
-	timer_stop(&d->deadline);
-	if (reply_append(d, command, status, content_type, body) == -EMSGSIZE)
-		(void)reply_append(d, command, 502, STR("application/json"),
-				   STR("{\"message\":\"the engine's answer is too large\"}"));
-	settle_receipts(d, command->seq);
-	cursor_settle(d->lane, command->seq, true);
-	/* At once, in the same batch of the journal as the reply: a restart finds both or none. */
-	stream_trim(d->commands, cursor_floor(d->lane));
-	lane_wake(d);
-	/* Those of the last run were never counted. */
-	if (command->seq >= d->unsure_below)
-		bus_waits(d->application->bus, -1);
-}
-
-static void lane_answer(struct dialog *d, const struct msg *command, int status, const char *text)
-{
-	char body[256];
-	int n = snprintf(body, sizeof(body), "{\"message\":\"%s\"}", text);
-
-	lane_finish(d, command, status, STR("application/json"), str_make(body, (size_t)n));
-}
-
-static bool is_safe(const struct msg *command)
-{
-	return str_eq(command->type, STR("GET")) || str_eq(command->type, STR("DELETE"));
-}
-
-static bool is_old(const struct dialog *d, const struct msg *command)
-{
-	uint64_t age_ms = d->hub->opt.command_deadline_ms, now = clock_wall_ns();
-
-	if (command->deadline_ms)
-		return loop_now(d->hub->opt.loop) >= command->deadline_ms;
-	return now > command->wall_ns && (now - command->wall_ns) / 1000000 >= age_ms;
-}
-
-/* Takes the message; true: go on with the next one. */
-static bool lane_send(struct dialog *d, struct msg *m)
-{
-	struct port *engine = d->engine;
-	int rc;
-
-	if (m->seq < d->unsure_below && (!is_safe(m) || is_old(d, m))) {
-		lane_answer(d, m, 504,
-			    "voxbus was restarted: whether the command was done is "
-			    "not known");
-		return true;
-	}
-	if (is_old(d, m)) {
-		lane_answer(d, m, 504,
-			    "the deadline passed while the command waited: it was not done");
-		return true;
-	}
-	if (!port_usable(engine)) {
-		lane_answer(d, m, 503, "the engine is not connected: the command was not sent");
-		return true;
-	}
-	rc = engine->ops->send(engine->self, m);
-	if (rc == -EAGAIN) {
-		cursor_settle(d->lane, m->seq, false);
-		list_add_tail(&engine->blocked, &d->blocked);
-		(void)timer_start(&d->deadline, d->hub->opt.command_deadline_ms);
-		return false;
-	}
-	if (rc < 0) {
-		lane_answer(d, m, 502, "the engine can't take the command");
-		return true;
-	}
-	engine->counts.sent++;
-	d->pending = msg_ref(m);
-	(void)timer_start(&d->deadline, d->hub->opt.command_deadline_ms);
-	return false;
-}
-
-void lane_pump(void *arg)
-{
-	struct dialog *d = arg;
-	bool more = true;
-	struct msg *m;
-
-	while (more && !d->pending && list_empty(&d->blocked) && cursor_take(d->lane, &m) > 0) {
-		more = lane_send(d, m);
-		(void)msg_unref(m);
-	}
-}
-
-void lane_deadline(void *arg)
-{
-	struct dialog *d = arg;
-	auto_msg struct msg *m = d->pending;
-
-	if (!m) { /* the engine was full all the while */
-		list_del(&d->blocked);
-		lane_wake(d);
-		return;
-	}
-	d->pending = NULL;
-	d->hub->stats.timeouts++;
-	lane_answer(d, m, 504,
-		    "no answer by the deadline: whether the command was done is not known");
+	if (o && (o->kind == OBJECT_PLAYBACK || o->kind == OBJECT_RECORDING))
+		o->made_on = lane_owner(d, command->seq);
 }
 
 /* What the command made belongs to its dialog; what it said it would make and did not, no more. */
@@ -297,6 +189,8 @@ static void reply_objects(struct dialog *d, const struct msg *command,
 		if (ref->verbs & OBJECT_BINDS)
 			(void)object_bind(d, ref->kind, ref->id);
 		o = object_find(d->engine, ref->kind, ref->id);
+		if (ref->verbs & OBJECT_BINDS)
+			set_made_on(d, command, o);
 		b = o ? binding_find(o, d) : NULL;
 		if (!b || b->made_by != command->seq)
 			continue;
@@ -321,8 +215,10 @@ int port_bind(struct port *port, const struct msg *command, const struct object_
 		if (rc < 0)
 			return rc;
 		o = object_find(port, objects[i].kind, objects[i].id);
-		if (o)
-			binding_find(o, d)->made_by = command->seq;
+		if (!o)
+			continue;
+		set_made_on(d, command, o);
+		binding_find(o, d)->made_by = command->seq;
 	}
 	return 0;
 }
@@ -330,17 +226,11 @@ int port_bind(struct port *port, const struct msg *command, const struct object_
 int hub_reply(struct port *port, const struct delivery *r)
 {
 	struct dialog *d = r->answers ? dialog_find(port->hub, r->answers->dialog) : NULL;
-	auto_msg struct msg *m = NULL;
 
 	port->counts.replies++;
 	if (d && d->engine == port && d->state != DIALOG_CLOSED)
 		reply_objects(d, r->answers, r->objects, r->n_objects);
-	if (!d || !d->pending || d->pending->seq != r->answers->seq) {
+	if (!d || lane_answer(d, r) < 0)
 		port->hub->stats.late_replies++;
-		return 0;
-	}
-	m = d->pending;
-	d->pending = NULL;
-	lane_finish(d, m, r->status, r->content_type, r->payload);
 	return 0;
 }

@@ -7,6 +7,7 @@
  *   dialog.c       life of a dialog                   outlet.c       a stream going out by a bus
  *   object.c       which object belongs to whom       hub_state.c    dialogs across a restart
  *   hub_view.c     what status and metrics see        application.c  who wants what
+ *   lane.h         which command runs when, what is known of it afterwards
  */
 #ifndef VOXBUS_CORE_HUB_INTERNAL_H
 #define VOXBUS_CORE_HUB_INTERNAL_H
@@ -16,6 +17,7 @@
 #include "base/rand.h"
 #include "core/cursor.h"
 #include "core/hub.h"
+#include "core/lane.h"
 #include "core/stream.h"
 
 enum {
@@ -47,7 +49,7 @@ struct hub {
 
 struct port {
 	struct list link;    /* hub.ports */
-	struct list blocked; /* struct outlet.blocked, struct dialog.blocked */
+	struct list blocked; /* struct outlet.blocked, struct dialog.lane.blocked */
 	struct map outlets;  /* struct outlet.node, by topic */
 	struct hub *hub;
 	const struct port_ops *ops;
@@ -61,6 +63,7 @@ struct port {
 	uint64_t since_ms;
 	struct port_view counts; /* the counters alone */
 	size_t commands_waiting; /* taken from this bus, not answered yet */
+	size_t under_way;        /* commands that this engine has */
 	bool started, paused;
 };
 
@@ -68,6 +71,7 @@ struct application {
 	struct map_node node; /* hub.applications */
 	struct port *bus;
 	bool record;
+	enum deduplicate deduplicate;
 	struct stream *announces;
 	struct outlet *outlet; /* NULL on a pull bus */
 	uint64_t announced;
@@ -83,7 +87,6 @@ struct dialog {
 	struct map_node node; /* hub.dialogs */
 	struct list bindings; /* struct binding.of_dialog */
 	struct list unsaved;  /* hub.unsaved */
-	struct list blocked;  /* port.blocked of the engine */
 	struct list receipts; /* struct receipt.link */
 	struct list closed;   /* hub.closed */
 	struct hub *hub;
@@ -92,11 +95,8 @@ struct dialog {
 	enum dialog_state state;
 	struct stream *events, *commands, *responses;
 	struct outlet *out_events, *out_responses; /* NULL on a pull bus */
-	struct cursor *lane;                       /* of commands, one at a time */
-	struct msg *pending;                       /* the command that the engine has */
-	struct timer deadline;                     /* of pending */
-	struct task lane_again;
-	uint64_t unsure_below;    /* commands below were read back at the start */
+	struct lane lane;
+	struct results results;
 	size_t channels, objects; /* bound; channels: those that are still in the application */
 	struct timer linger;      /* ending -> closed -> gone */
 	uint64_t closed_ms;
@@ -111,7 +111,9 @@ struct object {
 	struct map_node node; /* hub.objects */
 	struct list bindings; /* struct binding.of_object */
 	enum object_kind kind;
-	struct str id; /* in key */
+	uint64_t
+		made_on; /* a playback's or recording's channel or bridge, see lane.c; 0: not known */
+	struct str id;   /* in key */
 	char key[];
 };
 
@@ -163,6 +165,8 @@ void hub_port_closed(struct hub *hub);
 
 /* application.c */
 void application_destroy(struct application *application);
+/* Whether results of commands must be kept, because they may come again. */
+bool application_keeps_results(const struct application *application);
 bool application_drops(const struct application *application, struct str type);
 /* How long an event of that type is good, in ms; 0: no end. */
 uint64_t application_ttl(const struct application *application, struct str type);
@@ -204,10 +208,18 @@ void dialog_recover_closed(struct dialog *dialog);
 int hub_event(struct port *port, const struct delivery *delivery);
 int hub_command(struct port *port, const struct delivery *delivery);
 int hub_reply(struct port *port, const struct delivery *delivery);
-void lane_pump(void *dialog);
-/* In a later turn: lane_pump. */
-void lane_wake(struct dialog *dialog);
-void lane_deadline(void *dialog);
+struct reply_init {
+	const struct msg *command;
+	const char *key; /* of its result; "": none is kept */
+	int status;
+	struct str content_type, body;
+};
+/* 0 and a reference in *ret, or a negative errno. */
+int reply_append(struct dialog *dialog, const struct reply_init *init, struct msg **ret);
+/* The command is answered: those that wait because it is not durable hear of it. */
+void receipts_settle(struct dialog *dialog, uint64_t seq);
+/* So many more (or less) of this bus's commands wait. */
+void bus_waits(struct port *bus, int more);
 
 /* outlet.c */
 int outlet_create(struct port *port, struct stream *stream, struct str topic, struct outlet **ret);

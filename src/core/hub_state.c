@@ -43,6 +43,7 @@ void dialog_forget(struct dialog *d)
 	char key[KEY_MAX];
 	uint64_t lsn;
 
+	results_forget(d);
 	list_del(&d->unsaved);
 	if (d->hub->opt.journal && d->application->record)
 		(void)journal_put(d->hub->opt.journal, key_of(d, key), str_make(NULL, 0), &lsn);
@@ -220,31 +221,72 @@ static void copy(void *arg, struct str key, struct str value)
 	add(arg, value);
 }
 
-int hub_recover(struct hub *hub)
+static int each_state(struct hub *hub, struct str prefix,
+		      void (*fn)(void *arg, struct str key, struct str value))
 {
 	auto_buf struct buf states;
 	struct str rest;
 
 	buf_init(&states, STATES_MAX);
-	if (!hub->opt.journal)
-		return 0;
-	journal_each_state(hub->opt.journal, STR("dialog/"), copy, &states);
-	hub->recovering = true;
+	journal_each_state(hub->opt.journal, prefix, copy, &states);
 	for (rest = buf_str(&states); rest.n;) {
 		struct str key = take(&rest), value = take(&rest);
 
 		if (!value.p)
 			return -ENOMEM; /* the copy is cut short */
-		recover(hub, key, value);
-	}
-	hub->recovering = false;
-	map_for_each (it, &hub->dialogs) {
-		struct dialog *d = container_of(it, struct dialog, node);
-
-		if (!d->announced && d->state != DIALOG_CLOSED)
-			dialog_listen(d);
-		if (d->state != DIALOG_CLOSED && d->engine->ops->adopt)
-			adopt(d);
+		fn(hub, key, value);
 	}
 	return 0;
+}
+
+static void recover_mark(void *arg, struct str key, struct str value)
+{
+	struct hub *hub = arg;
+	struct dialog *d = dialog_find(hub, str_skip(key, STR("lane/").n));
+
+	if (d && d->state != DIALOG_CLOSED)
+		lane_recover_mark(d, value);
+	else
+		forget_key(hub, key);
+}
+
+static void recover_result(void *arg, struct str key, struct str value)
+{
+	struct hub *hub = arg;
+	struct str rest = str_skip(key, STR("command/").n), id = str_cut(&rest, '/');
+	struct dialog *d = dialog_find(hub, id);
+
+	if (d && d->state != DIALOG_CLOSED && application_keeps_results(d->application))
+		result_recover(d, rest, value);
+	else
+		forget_key(hub, key);
+}
+
+static void recovered(struct dialog *d)
+{
+	if (d->state == DIALOG_CLOSED)
+		return;
+	if (!d->announced)
+		dialog_listen(d);
+	if (d->engine->ops->adopt)
+		adopt(d);
+	lane_recover(d);
+}
+
+int hub_recover(struct hub *hub)
+{
+	int rc;
+
+	if (!hub->opt.journal)
+		return 0;
+	hub->recovering = true;
+	rc = each_state(hub, STR("dialog/"), recover);
+	if (rc == 0)
+		rc = each_state(hub, STR("lane/"), recover_mark);
+	if (rc == 0)
+		rc = each_state(hub, STR("command/"), recover_result);
+	hub->recovering = false;
+	map_for_each (it, &hub->dialogs)
+		recovered(container_of(it, struct dialog, node));
+	return rc;
 }

@@ -9,8 +9,10 @@
  *   EVENT     yes          yes     event type   -       -           -       engine's bytes, untouched
  *   ANNOUNCE  yes          yes     "AppStart"   -       -           -       -
  *   COMMAND   yes          yes     HTTP method  url     unique_id   -       body
- *   REPLY     yes          yes     -            -       unique_id   HTTP    body of the answer
+ *   REPLY     yes          yes     -            result  unique_id   HTTP    body of the answer
  *   DOCUMENT  -            -       -            -       -           -       a queue's item
+ *
+ * A reply's target is the key of its command's recorded result (lane.h), if one is kept.
  */
 #ifndef VOXBUS_CORE_MSG_H
 #define VOXBUS_CORE_MSG_H
@@ -23,8 +25,9 @@
 enum msg_kind { MSG_EVENT = 1, MSG_ANNOUNCE, MSG_COMMAND, MSG_REPLY, MSG_DOCUMENT };
 
 enum {
-	MSG_SYNTHETIC = 1, /* an event that the engine did not send: found missing by a resync */
-	MSG_RECOVERED = 2, /* read back from the journal: it may have been sent before */
+	MSG_SYNTHETIC = 1,   /* an event that the engine did not send: found missing by a resync */
+	MSG_RECOVERED = 2,   /* read back from the journal: it may have been sent before */
+	MSG_REDELIVERED = 4, /* a command that the bus brings, as it says, not for the first time */
 };
 
 struct blob {

@@ -116,7 +116,7 @@ void port_writable(struct port *port)
 
 		list_del(first);
 		if (port->ops->roles & PORT_ENGINE)
-			lane_wake(container_of(first, struct dialog, blocked));
+			lane_wake(container_of(first, struct dialog, lane.blocked));
 		else
 			task_defer(&container_of(first, struct outlet, blocked)->again);
 	}

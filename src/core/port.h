@@ -25,9 +25,10 @@ struct port;
 struct hub;
 
 enum port_role {
-	PORT_ENGINE = 1, /* events come in, commands go out */
-	PORT_BUS = 2,    /* commands come in, events go out */
-	PORT_PULL = 4,   /* a bus whose readers fetch by themselves: `send` is never called */
+	PORT_ENGINE = 1,     /* events come in, commands go out */
+	PORT_BUS = 2,        /* commands come in, events go out */
+	PORT_PULL = 4,       /* a bus whose readers fetch by themselves: `send` is never called */
+	PORT_REDELIVERS = 8, /* a bus whose broker may bring a command again, and says so */
 };
 
 enum port_state {
@@ -78,6 +79,13 @@ struct port_ops {
 	 * command with exactly one REPLY. Never blocks, never calls back inline.
 	 */
 	int (*send)(void *self, struct msg *msg);
+	/*
+	 * Which objects a command touches: what its path and parameters name. Fills up to n refs (kind
+	 * and id, good until the next call of an op) and returns how many; 0: none of its call's, it
+	 * runs beside any other; negative: not known, or more, it runs alone. Commands of one call
+	 * that touch different objects run at the same time. Engines; optional: then one by one.
+	 */
+	int (*subjects)(void *self, const struct msg *command, struct object_ref *ret, size_t n);
 	/*
 	 * What became of the message delivered with that tag: 0 = accepted for good (acknowledge),
 	 * -EAGAIN = take it back and offer it again, else refused for that reason. Optional.

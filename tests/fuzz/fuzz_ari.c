@@ -56,6 +56,7 @@ static void check_command(struct str body)
 	body = body.p ? body : STR("");
 	target = target.p ? target : STR("");
 	ari_route_chosen(method, target, STR(""), body, &made);
+	(void)ari_route_subjects(method, target, STR(""), body, &made);
 	check_made(&made);
 	ari_route_chosen(method, target, STR("application/x-www-form-urlencoded"), body, &made);
 	check_made(&made);

@@ -170,6 +170,28 @@ static int memory_engine_send(void *self, struct msg *msg)
 	return memory_accept(self, msg);
 }
 
+static int memory_subjects(void *self, const struct msg *command, struct object_ref *ret, size_t n)
+{
+	const struct memory_port *m = self;
+	struct str rest = command->target, parts[3];
+	size_t k = 0;
+
+	if (!m->conf->parallel)
+		return -ENOENT;
+	for (; rest.p && k < 3; k++)
+		parts[k] = str_cut(&rest, '/');
+	if (k < 2 || n == 0)
+		return 0;
+	if (str_eq(parts[1], STR("all")))
+		return -ENOENT;
+	if (k < 3)
+		return 0;
+	*ret = (struct object_ref){ .kind = str_eq(parts[1], STR("playbacks")) ? OBJECT_PLAYBACK
+									       : OBJECT_CHANNEL,
+				    .id = parts[2] };
+	return 1;
+}
+
 static void memory_settle(void *self, uint64_t tag, int result)
 {
 	struct memory_port *m = self;
@@ -237,12 +259,26 @@ const struct port_ops memory_bus_ops = {
 	.destroy = memory_destroy,
 };
 
+const struct port_ops memory_broker_ops = {
+	.name = "memory",
+	.roles = PORT_BUS | PORT_REDELIVERS,
+	.create = memory_create,
+	.start = memory_start,
+	.send = memory_bus_send,
+	.settle = memory_settle,
+	.listen = memory_listen,
+	.pause = memory_pause,
+	.stop = memory_stop,
+	.destroy = memory_destroy,
+};
+
 const struct port_ops memory_engine_ops = {
 	.name = "memory",
 	.roles = PORT_ENGINE,
 	.create = memory_create,
 	.start = memory_start,
 	.send = memory_engine_send,
+	.subjects = memory_subjects,
 	.stop = memory_stop,
 	.destroy = memory_destroy,
 };

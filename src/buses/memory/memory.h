@@ -22,12 +22,17 @@ struct memory_conf {
 	void (*on_settle)(void *arg, uint64_t tag, int result);
 	void *arg;
 	size_t capacity; /* messages accepted and not settled or answered: more get -EAGAIN; 0: no limit */
-	bool manual;        /* a bus: the test settles; else each message is settled a turn later */
+	bool manual; /* a bus: the test settles; else each message is settled a turn later */
+	/* An engine: /channels/<id> and /playbacks/<id> touch that one, /all anything, others nothing;
+	 * else it is not said what a command touches. */
+	bool parallel;
 	bool away;          /* not UP at the start, but by memory_port_up */
 	bool manual_listen; /* the test answers `listen`; else it is granted a turn later */
 };
 
 extern const struct port_ops memory_bus_ops;
+/* The same as a bus that brings a command again: the delivery's flags say so. */
+extern const struct port_ops memory_broker_ops;
 extern const struct port_ops memory_engine_ops;
 
 struct port *memory_port_port(struct memory_port *memory);

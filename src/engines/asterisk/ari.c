@@ -252,6 +252,19 @@ static int ari_send(void *self, struct msg *msg)
 	return ari_command_send(self, msg);
 }
 
+static int ari_subjects(void *self, const struct msg *command, struct object_ref *ret, size_t n)
+{
+	struct ari_engine *engine = self;
+	const struct ari_made *made = &engine->subjects;
+	int rc = ari_route_subjects(command->type, command->target, command->content_type,
+				    blob_str(command->payload), &engine->subjects);
+
+	if (rc < 0 || made->n > n)
+		return -ENOENT;
+	memcpy(ret, made->objects, made->n * sizeof(*ret));
+	return (int)made->n;
+}
+
 static void ari_stop(void *self)
 {
 	struct ari_engine *engine = self;
@@ -310,6 +323,7 @@ const struct port_ops ari_engine_ops = {
 	.adopt = ari_adopt,
 	.start = ari_start,
 	.send = ari_send,
+	.subjects = ari_subjects,
 	.stop = ari_stop,
 	.destroy = ari_destroy,
 	.stats = ari_stats,

@@ -18,6 +18,7 @@
 #include "core/port.h"
 #include "engines/asterisk/ari_conf.h"
 #include "engines/asterisk/ari_objects.h"
+#include "engines/asterisk/ari_routes.h"
 #include "net/backoff.h"
 #include "net/http_client.h"
 #include "net/ws.h"
@@ -51,6 +52,7 @@ struct ari_engine {
 	struct list links;           /* struct ari_link.link */
 	struct list commands;        /* struct command.link */
 	struct buf target;           /* request lines are made here */
+	struct ari_made subjects;    /* of the command that was asked about last */
 	struct buf answer;           /* the body of a RESTResponse */
 	uint64_t last_request;       /* number of the last RESTRequest */
 	struct failures *failures;   /* wrong passwords of those who dial us */

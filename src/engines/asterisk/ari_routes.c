@@ -121,8 +121,15 @@ static size_t decode(char *out, struct str s, bool plus)
 	return n;
 }
 
+static void made_init(struct ari_made *made)
+{
+	made->n = made->used = 0;
+	made->cut = false;
+}
+
 static void made_add(struct ari_made *made, enum object_kind kind, struct str id)
 {
+	made->cut |= id.n && made->n == ARI_ROUTE_OBJECTS;
 	if (!id.n || made->n == ARI_ROUTE_OBJECTS)
 		return;
 	made->objects[made->n++] = (struct object_ref){ kind, OBJECT_BINDS, id };
@@ -134,8 +141,10 @@ static void made_add_encoded(struct ari_made *made, enum object_kind kind, struc
 	char *out = made->text + made->used;
 	size_t n;
 
-	if (id.n > sizeof(made->text) - made->used)
+	if (id.n > sizeof(made->text) - made->used) {
+		made->cut = true;
 		return;
+	}
 	n = decode(out, id, plus);
 	made->used += n;
 	made_add(made, kind, str_make(out, n));
@@ -148,8 +157,10 @@ static void made_add_json(struct ari_made *made, enum object_kind kind, struct j
 	struct str id;
 
 	/* The text must outlive the body, so it is copied even when it has no escapes. */
-	if (json_string(value, out, room, &id) < 0 || id.n > room)
+	if (json_string(value, out, room, &id) < 0 || id.n > room) {
+		made->cut |= value.type == JSON_STRING;
 		return;
+	}
 	if (id.p != out && id.n)
 		memcpy(out, id.p, id.n);
 	made->used += id.n;
@@ -189,22 +200,30 @@ static void add_parameter(struct ari_made *made, enum object_kind kind, const st
 		made_add_json(made, kind, json_get(p->body, str_from(name)));
 }
 
+static struct parameters parameters_of(const struct path *path, struct str content_type,
+				       struct str body)
+{
+	struct parameters p = { .query = path->query };
+
+	if (str_starts(content_type, STR("application/x-www-form-urlencoded")))
+		p.form = body;
+	else
+		p.body = json_peek(body);
+	return p;
+}
+
 void ari_route_chosen(struct str method, struct str target, struct str content_type,
 		      struct str body, struct ari_made *ret)
 {
 	const struct route *route;
 	struct path path;
-	struct parameters p = { 0 };
+	struct parameters p;
 
-	ret->n = ret->used = 0;
+	made_init(ret);
 	route = path_split(target, &path) ? route_find(method, &path) : NULL;
 	if (!route)
 		return;
-	p.query = path.query;
-	if (str_starts(content_type, STR("application/x-www-form-urlencoded")))
-		p.form = body;
-	else
-		p.body = json_peek(body);
+	p = parameters_of(&path, content_type, body);
 	if (route->id_at != SELF)
 		made_add_encoded(ret, route->kind, path.segments[route->id_at], false);
 	add_parameter(ret, route->kind, &p, route->id);
@@ -218,7 +237,7 @@ void ari_route_answered(struct str method, struct str target, struct str answer,
 	struct path path;
 	struct json doc;
 
-	ret->n = ret->used = 0;
+	made_init(ret);
 	route = path_split(target, &path) ? route_find(method, &path) : NULL;
 	if (!route || json_parse(answer, &doc) < 0)
 		return;
@@ -230,10 +249,124 @@ void ari_route_deleted(struct str method, struct str target, struct ari_made *re
 {
 	struct path path;
 
-	ret->n = ret->used = 0;
+	made_init(ret);
 	if (str_eq(method, STR("DELETE")) && path_split(target, &path) && path.n == 2 &&
 	    str_eq(path.segments[0], STR("bridges")))
 		made_add_encoded(ret, OBJECT_BRIDGE, path.segments[1], false);
+}
+
+/* Parameters that name an object, whatever the route; `name` is one of a recording to be made. */
+static const struct {
+	const char *name;
+	enum object_kind kind;
+} naming[] = {
+	{ "channelId", OBJECT_CHANNEL },   { "otherChannelId", OBJECT_CHANNEL },
+	{ "originator", OBJECT_CHANNEL },  { "snoopId", OBJECT_CHANNEL },
+	{ "caller", OBJECT_CHANNEL },      { "bridgeId", OBJECT_BRIDGE },
+	{ "playbackId", OBJECT_PLAYBACK }, { "destinationRecordingName", OBJECT_RECORDING },
+};
+
+/* "a,b" and ["a", "b"]: the channels that go into a bridge, or out. */
+static void add_channels(struct ari_made *made, const struct parameters *p)
+{
+	struct json value = json_get(p->body, STR("channel"));
+	size_t before = made->n;
+	struct json_iter it;
+	struct json_item item;
+	struct str rest;
+
+	add_parameter(made, OBJECT_CHANNEL, p, "channel");
+	if (made->n > before) {
+		rest = made->objects[before].id;
+		made->n = before;
+		while (rest.p)
+			made_add(made, OBJECT_CHANNEL, str_cut(&rest, ','));
+		return;
+	}
+	if (value.type != JSON_ARRAY)
+		return;
+	json_iter_init(&it, value);
+	while (json_next(&it, &item) > 0)
+		made_add_json(made, OBJECT_CHANNEL, item.value);
+}
+
+static void add_named(struct ari_made *made, const struct path *path, const struct parameters *p)
+{
+	for (size_t i = 0; i < sizeof(naming) / sizeof(*naming); i++)
+		add_parameter(made, naming[i].kind, p, naming[i].name);
+	add_channels(made, p);
+	if (path->n == 3 && str_eq(path->segments[2], STR("record")))
+		add_parameter(made, OBJECT_RECORDING, p, "name");
+}
+
+/* What reads or makes no object of a call. */
+static bool touches_nothing(struct str method, const struct path *path)
+{
+	static const char *const resources[] = { "asterisk", "sounds", "endpoints", "deviceStates",
+						 "applications" };
+
+	for (size_t i = 0; i < sizeof(resources) / sizeof(*resources); i++)
+		if (str_eq(path->segments[0], str_from(resources[i])))
+			return str_eq(method, STR("GET"));
+	return false;
+}
+
+/* A new channel or bridge, with an id that a parameter chooses, or Asterisk. */
+static bool is_creation(struct str method, const struct path *path)
+{
+	struct str first = path->segments[0], second = path->segments[1];
+
+	if (!str_eq(method, STR("POST")))
+		return false;
+	if (path->n == 1)
+		return str_eq(first, STR("channels")) || str_eq(first, STR("bridges"));
+	return path->n == 2 && str_eq(first, STR("channels")) &&
+	       (str_eq(second, STR("create")) || str_eq(second, STR("externalMedia")));
+}
+
+/* The objects in the path; false: it names none that we know. */
+static bool add_path(struct ari_made *made, const struct path *path)
+{
+	static const struct {
+		const char *first, *third;
+		enum object_kind kind;
+		size_t at;
+	} places[] = {
+		{ "channels", NULL, OBJECT_CHANNEL, 1 },
+		{ "channels", "play", OBJECT_PLAYBACK, 3 },
+		{ "channels", "snoop", OBJECT_CHANNEL, 3 },
+		{ "bridges", NULL, OBJECT_BRIDGE, 1 },
+		{ "bridges", "play", OBJECT_PLAYBACK, 3 },
+		{ "bridges", "videoSource", OBJECT_CHANNEL, 3 },
+		{ "playbacks", NULL, OBJECT_PLAYBACK, 1 },
+		{ "recordings", NULL, OBJECT_RECORDING, 2 },
+	};
+	size_t before = made->n;
+
+	for (size_t i = 0; i < sizeof(places) / sizeof(*places); i++)
+		if (path->n > places[i].at &&
+		    str_eq(path->segments[0], str_from(places[i].first)) &&
+		    (!places[i].third || str_eq(path->segments[2], str_from(places[i].third))))
+			made_add_encoded(made, places[i].kind, path->segments[places[i].at], false);
+	return made->n > before;
+}
+
+int ari_route_subjects(struct str method, struct str target, struct str content_type,
+		       struct str body, struct ari_made *ret)
+{
+	struct path path;
+	struct parameters p;
+
+	made_init(ret);
+	if (!path_split(target, &path))
+		return -ENOENT;
+	if (touches_nothing(method, &path))
+		return 0;
+	if (!is_creation(method, &path) && !add_path(ret, &path))
+		return -ENOENT;
+	p = parameters_of(&path, content_type, body);
+	add_named(ret, &path, &p);
+	return ret->cut ? -ENOENT : 0;
 }
 
 /*

@@ -12,13 +12,14 @@
 #include "base/buf.h"
 #include "core/port.h"
 
-enum { ARI_ROUTE_OBJECTS = 3, ARI_TARGET_MAX = 4096 };
+enum { ARI_ROUTE_OBJECTS = 8, ARI_TARGET_MAX = 4096 };
 
 struct ari_made {
 	struct object_ref objects[ARI_ROUTE_OBJECTS]; /* their ids lie in text */
 	size_t n;
-	char text[1024]; /* ids that have no room are not seen */
+	char text[1024];
 	size_t used;
+	bool cut; /* some had no room */
 };
 
 /*
@@ -30,6 +31,13 @@ void ari_route_chosen(struct str method, struct str target, struct str content_t
 /* The object that a good answer describes. */
 void ari_route_answered(struct str method, struct str target, struct str answer,
 			struct ari_made *ret);
+/*
+ * All objects that a command touches: those that its path names, and those in its parameters. 0, or
+ * -ENOENT: what it touches is not known (a list of all, another resource, a path that is none), or
+ * they are too many.
+ */
+int ari_route_subjects(struct str method, struct str target, struct str content_type,
+		       struct str body, struct ari_made *ret);
 /* DELETE of a bridge: its id is put into *ret as the only object. */
 void ari_route_deleted(struct str method, struct str target, struct ari_made *ret);
 /*

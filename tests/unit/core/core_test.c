@@ -87,9 +87,12 @@ void world_create(struct world *w, const struct world_options *o)
 					    .manual_listen = o->manual_listen,
 					    .away = o->bus_away,
 					    .capacity = o->bus_capacity };
-	w->engine_conf =
-		(struct memory_conf){ .ret = &w->engine, .on_send = on_engine_send, .arg = w };
-	assert_int_equal(hub_add_port(w->hub, &memory_bus_ops, "bus", &w->bus_conf, &bus, &e), 0);
+	w->engine_conf = (struct memory_conf){
+		.ret = &w->engine, .on_send = on_engine_send, .arg = w, .parallel = o->parallel
+	};
+	assert_int_equal(hub_add_port(w->hub, o->broker ? &memory_broker_ops : &memory_bus_ops,
+				      "bus", &w->bus_conf, &bus, &e),
+			 0);
 	assert_int_equal(
 		hub_add_port(w->hub, &memory_engine_ops, "engine", &w->engine_conf, &engine, &e),
 		0);
@@ -153,11 +156,13 @@ int world_event(struct world *w, const char *type, unsigned verbs, const char *i
 	return port_deliver(memory_port_port(w->engine), &e);
 }
 
-int world_command(struct world *w, const char *method, const char *url, const char *id)
+static int deliver(struct world *w, const char *method, const char *url, const char *id,
+		   unsigned flags)
 {
 	char topic[80];
 	int n = snprintf(topic, sizeof(topic), "commands_%s", w->dialog);
 	struct delivery c = { .kind = MSG_COMMAND,
+			      .flags = flags,
 			      .tag = 7,
 			      .topic = str_make(topic, (size_t)n),
 			      .type = str_from(method),
@@ -165,6 +170,16 @@ int world_command(struct world *w, const char *method, const char *url, const ch
 			      .id = str_from(id) };
 
 	return port_deliver(memory_port_port(w->bus), &c);
+}
+
+int world_command(struct world *w, const char *method, const char *url, const char *id)
+{
+	return deliver(w, method, url, id, 0);
+}
+
+int world_repeat(struct world *w, const char *method, const char *url, const char *id)
+{
+	return deliver(w, method, url, id, MSG_REDELIVERED);
 }
 
 const char *world_sent(struct world *w)

@@ -43,6 +43,8 @@ struct world {
 struct world_options {
 	const char *dir; /* a journal there; NULL: none */
 	bool manual_bus, manual_listen, record;
+	bool broker;   /* the bus may bring a command again, world_repeat */
+	bool parallel; /* the engine says what commands touch, see memory.h */
 	bool bus_away; /* from the start, until memory_port_up */
 	size_t bus_capacity;
 	uint64_t linger_ms, deadline_ms;
@@ -59,6 +61,8 @@ int world_event(struct world *w, const char *type, unsigned verbs, const char *i
 		const char *payload);
 /* A command of the newest dialog. */
 int world_command(struct world *w, const char *method, const char *url, const char *id);
+/* The same, delivered again as the bus says. */
+int world_repeat(struct world *w, const char *method, const char *url, const char *id);
 /* The types of what the bus got, in order, separated by spaces: "AppStart StasisStart 204". */
 const char *world_sent(struct world *w);
 void got_clear(struct got *got);

@@ -86,6 +86,74 @@ static void form_body_is_read_as_one(void **state)
 	assert_true(str_eq(made.objects[0].id, STR("a+b%2")));
 }
 
+static void command_touches_what_path_and_parameters_name(void **state)
+{
+	static const char *const unknown = "?";
+	static const struct {
+		const char *method, *target, *body, *objects;
+	} cases[] = {
+		{ "POST", "/channels/c/answer", "", "channel:c" },
+		{ "GET", "/channels/c", "", "channel:c" },
+		{ "DELETE", "/channels/a%20b", "", "channel:a b" },
+		{ "GET", "/channels/c/variable?variable=X", "", "channel:c" },
+		{ "POST", "/channels/c/play", "{\"playbackId\":\"p\",\"media\":\"x\"}",
+		  "channel:c playback:p" },
+		{ "POST", "/channels/c/play/p", "{}", "channel:c playback:p" },
+		{ "POST", "/channels/c/snoop/s", "", "channel:c channel:s" },
+		{ "POST", "/channels/c/record", "{\"name\":\"r/1\"}", "channel:c recording:r/1" },
+		{ "POST", "/channels/c/dial?caller=d", "", "channel:c channel:d" },
+		{ "POST", "/channels", "{\"endpoint\":\"e\"}", "" },
+		{ "POST", "/channels?originator=o", "{\"endpoint\":\"e\"}", "channel:o" },
+		{ "POST", "/channels/create?channelId=n&originator=o", "", "channel:n channel:o" },
+		{ "POST", "/channels/externalMedia", "{}", "" },
+		{ "POST", "/bridges", "{\"type\":\"mixing\",\"name\":\"n\"}", "" },
+		{ "POST", "/bridges", "{\"bridgeId\":\"b\"}", "bridge:b" },
+		{ "DELETE", "/bridges/b", "", "bridge:b" },
+		{ "POST", "/bridges/b/addChannel?channel=c%2Cd,e", "",
+		  "bridge:b channel:c channel:d channel:e" },
+		{ "POST", "/bridges/b/addChannel", "{\"channel\":\"c,d\"}",
+		  "bridge:b channel:c channel:d" },
+		{ "POST", "/bridges/b/removeChannel", "{\"channel\":[\"c\",\"d\"]}",
+		  "bridge:b channel:c channel:d" },
+		{ "POST", "/bridges/b/videoSource/c", "", "bridge:b channel:c" },
+		{ "POST", "/bridges/b/play", "{\"playbackId\":\"p\"}", "bridge:b playback:p" },
+		{ "POST", "/playbacks/p/control?operation=pause", "", "playback:p" },
+		{ "POST", "/recordings/live/r%2F1/stop", "", "recording:r/1" },
+		{ "POST", "/recordings/stored/r/copy?destinationRecordingName=s", "",
+		  "recording:r recording:s" },
+		{ "GET", "/asterisk/info", "", "" },
+		{ "GET", "/endpoints", "", "" },
+		{ "GET", "/channels", "", unknown },
+		{ "GET", "/bridges", "", unknown },
+		{ "GET", "/recordings/stored", "", unknown },
+		{ "PUT", "/endpoints/sendMessage", "", unknown },
+		{ "POST", "/events/user/x", "{}", unknown },
+		{ "POST", "/x", "", unknown },
+		{ "POST", "channels/c", "", unknown },
+		{ "POST", "/channels//answer", "", unknown },
+		{ "POST", "/channels/a/b/c/d/e", "", unknown },
+		{ "POST", "/bridges/b/addChannel?channel=1,2,3,4,5,6,7", "",
+		  "bridge:b channel:1 channel:2 channel:3 channel:4 channel:5 channel:6 "
+		  "channel:7" },
+		{ "POST", "/bridges/b/addChannel?channel=1,2,3,4,5,6,7,8", "", unknown },
+	};
+	struct buf got;
+
+	buf_init(&got, 4096);
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		struct ari_made made;
+		int rc = ari_route_subjects(str_from(cases[i].method), str_from(cases[i].target),
+					    STR(""), str_from(cases[i].body), &made);
+
+		render(&made, &got);
+		if (rc < 0 ? cases[i].objects != unknown
+			   : !str_eq(buf_str(&got), str_from(cases[i].objects)))
+			fail_msg("%s %s: %d %.*s", cases[i].method, cases[i].target, rc,
+				 STR_ARG(buf_str(&got)));
+	}
+	buf_fini(&got);
+}
+
 static void answer_names_what_was_made(void **state)
 {
 	static const struct {
@@ -181,6 +249,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(command_binds_the_ids_that_it_chooses),
 		cmocka_unit_test(form_body_is_read_as_one),
+		cmocka_unit_test(command_touches_what_path_and_parameters_name),
 		cmocka_unit_test(answer_names_what_was_made),
 		cmocka_unit_test(ids_that_are_too_long_are_not_seen),
 		cmocka_unit_test(target_goes_below_the_root_and_nowhere_else),
