@@ -364,11 +364,12 @@ static bool entry_send(struct dialog *d, struct lane_entry *e)
 			  "the deadline passed while the command waited: it was not done");
 		return true;
 	}
-	if (!port_usable(engine)) {
+	if (!port_usable(engine) && e->msg->seq >= d->lane.unsure_below) {
 		entry_say(d, e, 503, "the engine is not connected: the command was not sent");
 		return true;
 	}
-	if (engine->under_way < ENGINE_PARALLEL)
+	/* After a restart what can be done again waits for the engine, which is about to come up. */
+	if (port_usable(engine) && engine->under_way < ENGINE_PARALLEL)
 		rc = engine->ops->send(engine->self, e->msg);
 	if (rc == -EAGAIN) {
 		list_add_tail(&engine->blocked, &d->lane.blocked);

@@ -362,7 +362,7 @@ class AriPeer:
         self.username = username
         self.password = password
         self.handshake = None
-        self.rest_delay = 0
+        self.rest_delay = 0  # seconds, or a function of the Request
         self.rest_drop = False
         self.rest_raw = None
         self.requests = []
@@ -609,7 +609,7 @@ class AriPeer:
             return True
         self.requests.append(request)
         self._notify()
-        delay = self.rest_delay
+        delay = self.rest_delay(request) if callable(self.rest_delay) else self.rest_delay
         if delay:
             await asyncio.sleep(delay)
         if self.rest_drop:

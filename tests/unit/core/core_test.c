@@ -87,9 +87,11 @@ void world_create(struct world *w, const struct world_options *o)
 					    .manual_listen = o->manual_listen,
 					    .away = o->bus_away,
 					    .capacity = o->bus_capacity };
-	w->engine_conf = (struct memory_conf){
-		.ret = &w->engine, .on_send = on_engine_send, .arg = w, .parallel = o->parallel
-	};
+	w->engine_conf = (struct memory_conf){ .ret = &w->engine,
+					       .on_send = on_engine_send,
+					       .arg = w,
+					       .parallel = o->parallel,
+					       .away = o->engine_away };
 	assert_int_equal(hub_add_port(w->hub, o->broker ? &memory_broker_ops : &memory_bus_ops,
 				      "bus", &w->bus_conf, &bus, &e),
 			 0);

@@ -45,6 +45,7 @@ struct world_options {
 	bool manual_bus, manual_listen, record;
 	bool broker;   /* the bus may bring a command again, world_repeat */
 	bool parallel; /* the engine says what commands touch, see memory.h */
+	bool engine_away;
 	bool bus_away; /* from the start, until memory_port_up */
 	size_t bus_capacity;
 	uint64_t linger_ms, deadline_ms;

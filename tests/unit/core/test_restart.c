@@ -212,6 +212,36 @@ static void command_from_before_a_restart_is_not_done_twice(void **state)
 	dir_remove(dir);
 }
 
+static void command_that_is_done_again_waits_for_the_engine(void **state)
+{
+	char dir[64];
+	struct world w;
+
+	for (int comes = 0; comes < 2; comes++) {
+		dir_make(dir);
+		world_create(&w, &(struct world_options){ .dir = dir });
+		(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
+		world_settle(&w);
+		(void)world_command(&w, "GET", "/channels", "g");
+		world_settle(&w);
+		world_destroy(&w);
+
+		world_create(&w, &(struct world_options){ .dir = dir, .engine_away = true });
+		for (int i = 0; i < 5; i++)
+			world_settle(&w);
+		assert_int_equal(w.sent.n, 0);
+		if (comes)
+			memory_port_up(w.engine, true);
+		else
+			loop_test_advance(w.loop, 30001);
+		world_settle(&w);
+		assert_int_equal(w.commands.n, comes);
+		assert_string_equal(world_sent(&w), comes ? "" : "504");
+		world_destroy(&w);
+		dir_remove(dir);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -222,6 +252,7 @@ int main(void)
 		cmocka_unit_test(bus_pauses_by_the_commands_that_really_wait),
 		cmocka_unit_test(closed_call_lies_on_the_disk_and_not_in_memory),
 		cmocka_unit_test(command_from_before_a_restart_is_not_done_twice),
+		cmocka_unit_test(command_that_is_done_again_waits_for_the_engine),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
