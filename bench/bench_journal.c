@@ -4,12 +4,18 @@
  * of pwrite and fdatasync in the same directory and run: what the disk gives without us.
  *
  *     bench_journal [DIR] [SECONDS]
+ *
+ * and how long a journal full of unread records takes to open, and what memory it needs then:
+ *
+ *     bench_journal DIR open RECORDS STREAMS
  */
 #include <errno.h>
+#include <malloc.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/uio.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -69,7 +75,7 @@ static int run_journal(const char *dir, size_t flight, double seconds, double *r
 {
 	static struct bench b;
 	struct journal_options o = { .dir = dir };
-	struct journal_events events = { on_progress, NULL, &b };
+	struct journal_events events = { .progress = on_progress, .arg = &b };
 	struct err e;
 	uint64_t start;
 
@@ -119,6 +125,122 @@ static double run_bare(const char *path, size_t flight, double seconds)
 	return (double)n * 1e6 / (double)(loop_now_us() - start);
 }
 
+static struct journal *open_timed(struct loop *loop, const char *dir, double *ret_s)
+{
+	struct journal_options o = { .dir = dir };
+	uint64_t start = loop_now_us();
+	struct journal *j;
+	struct err e;
+
+	if (journal_open(loop, &o, NULL, NULL, &j, &e) < 0) {
+		(void)fprintf(stderr, "%s\n", e.text);
+		exit(1);
+	}
+	*ret_s = (double)(loop_now_us() - start) / 1e6;
+	return j;
+}
+
+/* In a process of its own, which ends as kill -9 ends it unless it closes. */
+static void fill(const char *dir, size_t records, size_t streams, bool close_it)
+{
+	struct jstream **js = calloc(streams, sizeof(struct jstream *));
+	struct loop *loop;
+	struct journal *j;
+	char body[BODY] = { 0 }, name[32];
+	struct str part = { body, BODY };
+	uint64_t lsn = 0;
+	double ignored;
+
+	if (!js || loop_create(&loop) < 0)
+		_exit(1);
+	j = open_timed(loop, dir, &ignored);
+	for (size_t i = 0; i < streams; i++) {
+		(void)snprintf(name, sizeof(name), "events_of_call_%zu", i);
+		js[i] = journal_stream(j, str_from(name));
+	}
+	for (size_t i = 0; i < records; i++) {
+		struct jstream *one = js[i * 7919 % streams];
+
+		while (journal_append(j, one, jstream_next(one), &part, 1, &lsn) < 0)
+			loop_turn(loop);
+		if (i % 1000 == 0)
+			loop_turn(loop);
+	}
+	while (journal_durable(j) < lsn)
+		loop_turn(loop);
+	if (close_it)
+		j = journal_close(j);
+	_exit(0);
+}
+
+static size_t resident_kib(void)
+{
+	unsigned long pages = 0;
+	FILE *f = fopen("/proc/self/statm", "r");
+
+	if (f && fscanf(f, "%*u %lu", &pages) != 1)
+		pages = 0;
+	if (f)
+		(void)fclose(f);
+	return pages * 4;
+}
+
+/* Opens what a child left, in another child: memory is told apart. */
+static void open_once(const char *dir, const char *what)
+{
+	struct journal_stats st;
+	struct loop *loop;
+	struct journal *j;
+	double s, cpu_s;
+	size_t before;
+
+	if (loop_create(&loop) < 0)
+		_exit(1);
+	before = resident_kib();
+	j = open_timed(loop, dir, &s);
+	cpu_s = (double)clock() / CLOCKS_PER_SEC;
+	(void)malloc_trim(0);
+	journal_stats(j, &st);
+	(void)printf("%-18s %8.3f s (CPU %.3f s) %8.1f MB  records %ju streams %ju damaged %ju "
+		     "torn %ju\n",
+		     what, s, cpu_s, (double)(resident_kib() - before) / 1024,
+		     (uintmax_t)st.records, (uintmax_t)st.streams, (uintmax_t)st.damaged,
+		     (uintmax_t)st.torn_bytes);
+	(void)fflush(stdout);
+	j = journal_close(j);
+	_exit(0);
+}
+
+static void wait_child(pid_t pid)
+{
+	int status = 0;
+
+	if (pid < 0 || waitpid(pid, &status, 0) != pid || status != 0)
+		exit(1);
+}
+
+static int run_open(const char *dir, size_t records, size_t streams)
+{
+	for (int clean = 1; clean >= 0; clean--) {
+		pid_t pid;
+
+		wipe(dir);
+		pid = fork();
+		if (pid == 0)
+			fill(dir, records, streams, clean);
+		wait_child(pid);
+		for (int i = 0; i < 3; i++) {
+			pid = fork();
+			if (pid == 0)
+				open_once(dir, !clean && i == 0 ? "open after kill"
+								: "open after close");
+			wait_child(pid);
+		}
+	}
+	wipe(dir);
+	return 0;
+}
+
 int main(int argc, char **argv)
 {
 	static const size_t flights[] = { 1, 16, 256 };
@@ -128,6 +250,8 @@ int main(int argc, char **argv)
 
 	(void)snprintf(dir, sizeof(dir), "%s/bench-journal.tmp", base);
 	(void)snprintf(path, sizeof(path), "%s/bench-bare.tmp", base);
+	if (argc > 4 && strcmp(argv[2], "open") == 0)
+		return run_open(dir, strtoul(argv[3], NULL, 10), strtoul(argv[4], NULL, 10));
 	(void)printf("%-10s %14s %14s %8s %14s\n", "in flight", "journal rec/s", "bare rec/s",
 		     "ratio", "append us");
 	for (size_t i = 0; i < sizeof(flights) / sizeof(*flights); i++) {
