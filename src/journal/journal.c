@@ -180,6 +180,7 @@ static void on_progress(void *arg)
 	list_init(&removed);
 	writer_take(j->writer, &j->seen, &done, &removed);
 	take_written(j, &done, &removed);
+	segments_progress(j);
 	if (j->seen.stalled != stalled)
 		log_warn(j->log, stalled ? "disk has room again" : "disk full", "dir=%s then=%s",
 			 j->dir, stalled ? "going on" : "refusing appends, trying again");
@@ -328,7 +329,7 @@ void journal_stats(const struct journal *j, struct journal_stats *ret)
 	*ret = j->stats;
 	ret->writes = j->seen.writes;
 	ret->syncs = j->seen.syncs;
-	ret->disk_bytes = j->disk_bytes + j->seen.states_bytes;
+	ret->disk_bytes = segments_bytes(j) + j->seen.states_bytes;
 	ret->states = j->states.map.count;
 	ret->failed = j->failed;
 }
@@ -457,6 +458,7 @@ struct journal *journal_create(const struct journal_inject *in)
 	task_init(&j->flush, j->loop, on_flush, j);
 	timer_init(&j->trim_timer, j->loop, on_trim_timer, j);
 	marks_init(j);
+	segments_init(j);
 	timer_init(&j->age_timer, j->loop, jstreams_check_age, j);
 	return j;
 }
@@ -473,6 +475,7 @@ struct journal *journal_destroy(struct journal *j)
 	timer_stop(&j->trim_timer);
 	timer_stop(&j->age_timer);
 	timer_stop(&j->marks.timer);
+	timer_stop(&j->spare_timer);
 	map_fini(&j->streams);
 	map_fini(&j->ids);
 	for (size_t i = 0; i < j->n_slots; i++)
@@ -511,6 +514,8 @@ int journal_open_injected(const struct journal_inject *in, struct journal **ret,
 	o.lsn = j->seen.written;
 	o.states = found.states;
 	o.states_end = found.states_end;
+	o.segment_bytes = j->options.segment_bytes;
+	memcpy(o.spares, found.spares, sizeof(o.spares));
 	o.index = found.index.number ? &found.index : NULL;
 	rc = writer_create(&o, &j->writer);
 	(void)file_unref(found.states);

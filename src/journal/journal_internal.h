@@ -95,6 +95,11 @@ struct journal {
 	size_t n_slots;
 	struct segment *current; /* NULL: the next record begins one */
 	uint64_t next_number, disk_bytes;
+	size_t n_spares;      /* segments that are there and not used yet */
+	size_t n_recycling;   /* dead ones on their way to be such */
+	uint64_t spares_seen; /* of writer_report.spares_made */
+	bool spare_asked;
+	struct timer spare_timer;
 	struct states states;
 	struct list chunks, state_chunks, spare; /* struct chunk.link */
 	size_t n_spare, inflight;
@@ -157,6 +162,11 @@ int segment_create_take(struct journal *j, int fd, const struct file_header *h,
 struct segment *segment_destroy(struct journal *j, struct segment *s);
 /* A current segment with `need` bytes free, or a new one with `fresh`. Data obeys the quota. */
 int segment_room(struct journal *j, size_t need, size_t fresh, bool data);
+/* What the writer reported moved: spares that are there, a disk that is full. */
+void segments_progress(struct journal *j);
+void segments_init(struct journal *j);
+/* Bytes on the disk, spares included. */
+uint64_t segments_bytes(const struct journal *j);
 int segment_bury(struct segment *s, struct tomb tomb);
 /* Retires dead segments; hands those to the writer whose successors' names are durable. */
 void segments_sweep(struct journal *j);
@@ -186,6 +196,7 @@ void reads_abandon(struct journal *j);
 struct recovered {
 	struct file *states;
 	size_t states_end;
+	bool spares[SPARES_MAX];
 	struct index_file index; /* of the current segment, if its number is not 0 */
 };
 int journal_recover(struct journal *j, struct recovered *ret, struct err *e);

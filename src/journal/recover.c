@@ -16,6 +16,7 @@
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "journal/recover_internal.h"
@@ -476,6 +477,25 @@ static void recover_fini(struct recovery *rv)
 	recover_unload(rv);
 }
 
+/* Spares of the right size are used again, as far as the quota goes. */
+static void find_spares(struct journal *j, struct recovered *ret)
+{
+	char name[FILE_NAME_SIZE];
+	struct stat st;
+
+	for (size_t i = 0; i < SPARES_MAX; i++) {
+		spare_name(name, i);
+		if (fstatat(j->dirfd, name, &st, 0) < 0)
+			continue;
+		ret->spares[i] =
+			(size_t)st.st_size == j->options.segment_bytes &&
+			segments_bytes(j) + j->options.segment_bytes <= j->options.quota_bytes;
+		j->n_spares += ret->spares[i];
+		if (!ret->spares[i])
+			(void)j->sys->unlinkat(j->dirfd, name, 0);
+	}
+}
+
 /* What the writer goes on with; an index of another segment or of a torn one is none. */
 static void take_image(struct recovery *rv, struct recovered *ret)
 {
@@ -504,6 +524,8 @@ int journal_recover(struct journal *j, struct recovered *ret, struct err *e)
 	}
 	if (rc == 0)
 		take_image(&rv, ret);
+	if (rc == 0)
+		find_spares(j, ret);
 	recover_fini(&rv);
 	if (rc == 0 && (j->stats.segments || j->stats.damaged || j->stats.torn_bytes))
 		log_info(j->log, "journal recovered",

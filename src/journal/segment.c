@@ -17,6 +17,8 @@
 
 #include "journal/journal_internal.h"
 
+enum { REST_KEPT = 65536, SPARE_AGAIN_MS = 200 };
+
 static int slot_find(struct journal *j, uint32_t *ret)
 {
 	struct segment **slots;
@@ -77,31 +79,99 @@ struct segment *segment_destroy(struct journal *j, struct segment *s)
 	return NULL;
 }
 
-int segment_room(struct journal *j, size_t need, size_t fresh, bool data)
+uint64_t segments_bytes(const struct journal *j)
 {
-	struct file_header h = { .number = j->next_number, .size = j->options.segment_bytes };
-	struct segment *s;
-	int rc;
+	return j->disk_bytes + j->n_spares * j->options.segment_bytes;
+}
 
-	if (data && j->disk_bytes > j->options.quota_bytes)
-		return -ENOSPC;
-	if (j->current && j->current->size - j->current->end >= need)
-		return 0;
-	if (h.size < FILE_HEADER + fresh)
-		h.size = FILE_HEADER + fresh;
-	if (data && j->disk_bytes + h.size > j->options.quota_bytes)
-		return -ENOSPC;
-	h.generation = j->random(j->random_arg);
-	h.lsn = j->lsn + 1;
-	h.before = j->current ? j->current->last_lsn : 0;
-	rc = segment_create_take(j, -1, &h, &s);
+static bool quota_allows(const struct journal *j, size_t more)
+{
+	return segments_bytes(j) + more <= j->options.quota_bytes;
+}
+
+/* What stays free in the last segment, for marks, trims and drops: they make room. */
+static size_t rest_kept(const struct segment *s)
+{
+	size_t kept = s->size / 16 > REST_KEPT ? s->size / 16 : REST_KEPT;
+
+	return kept < s->size / 4 ? kept : s->size / 4;
+}
+
+/* Has the next segment made before this one is full. */
+static void spare_ask(struct journal *j)
+{
+	const struct segment *s = j->current;
+
+	if (j->n_spares || j->spare_asked || !j->writer || !s || s->size - s->end > s->size / 2 ||
+	    !quota_allows(j, j->options.segment_bytes))
+		return;
+	j->spare_asked = true;
+	writer_want_spare(j->writer);
+}
+
+static void on_spare_timer(void *arg)
+{
+	struct journal *j = arg;
+
+	j->spare_asked = false;
+	spare_ask(j);
+}
+
+void segments_init(struct journal *j)
+{
+	timer_init(&j->spare_timer, j->loop, on_spare_timer, j);
+}
+
+void segments_progress(struct journal *j)
+{
+	uint64_t more = j->seen.spares_made - j->spares_seen;
+
+	j->spares_seen = j->seen.spares_made;
+	j->n_spares += more;
+	if (more)
+		j->spare_asked = false;
+	else if (j->seen.no_room && j->spare_asked && !timer_running(&j->spare_timer))
+		(void)timer_start(&j->spare_timer, SPARE_AGAIN_MS);
+}
+
+/* Begins a segment: 0 or -ENOMEM. */
+static int segment_begin(struct journal *j, size_t size)
+{
+	struct file_header h = { .number = j->next_number,
+				 .size = size,
+				 .generation = j->random(j->random_arg),
+				 .lsn = j->lsn + 1,
+				 .before = j->current ? j->current->last_lsn : 0 };
+	struct segment *s;
+	int rc = segment_create_take(j, -1, &h, &s);
+
 	if (rc < 0)
 		return rc;
+	s->file->from_spare = j->n_spares && size == j->options.segment_bytes;
+	j->n_spares -= s->file->from_spare;
 	j->next_number++;
 	j->current = s;
 	j->sweep_due = true;
 	task_defer(&j->flush);
 	return 0;
+}
+
+int segment_room(struct journal *j, size_t need, size_t fresh, bool data)
+{
+	size_t size = j->options.segment_bytes,
+	       rest = j->current ? j->current->size - j->current->end : 0;
+	bool more;
+
+	if (size < FILE_HEADER + fresh)
+		size = FILE_HEADER + fresh;
+	if (data && segments_bytes(j) > j->options.quota_bytes)
+		return -ENOSPC;
+	spare_ask(j);
+	more = (j->n_spares && size == j->options.segment_bytes) ||
+	       (quota_allows(j, size) && !j->seen.no_room);
+	if (data && !more && rest < need + (j->current ? rest_kept(j->current) : 0))
+		return -ENOSPC;
+	return rest >= need ? 0 : segment_begin(j, size);
 }
 
 int segment_bury(struct segment *s, struct tomb tomb)
@@ -166,6 +236,13 @@ void segments_sweep(struct journal *j)
 	segments_remove(j);
 }
 
+/* Whoever still reads the old bytes must not find new ones there. */
+static bool may_recycle(const struct journal *j, const struct segment *s)
+{
+	return s->size == j->options.segment_bytes && j->n_spares + j->n_recycling < SPARES_MAX &&
+	       segments_bytes(j) <= j->options.quota_bytes && atomic_load(&s->file->refs) == 1;
+}
+
 void segments_remove(struct journal *j)
 {
 	bool hurry = false;
@@ -180,6 +257,8 @@ void segments_remove(struct journal *j)
 			continue;
 		}
 		s->removing = true;
+		s->file->recycle = may_recycle(j, s);
+		j->n_recycling += s->file->recycle;
 		writer_remove(j->writer, s->file);
 	}
 	if (hurry)
@@ -188,6 +267,7 @@ void segments_remove(struct journal *j)
 
 void segment_removed(struct journal *j, struct file *f)
 {
+	j->n_recycling -= f->recycle;
 	for (size_t i = 0; i < j->n_slots; i++) {
 		if (j->slots[i] && j->slots[i]->file == f) {
 			(void)segment_destroy(j, j->slots[i]);

@@ -9,12 +9,10 @@
 
 #include "journal/writer_internal.h"
 
-static int sync_files(struct writer *w, struct list *files, bool dir)
+static int sync_files(struct writer *w, struct list *files)
 {
-	int rc = dir && !w->o.nosync && w->o.sys->fsync(w->o.dirfd) < 0 ? -errno : 0;
+	int rc = 0;
 
-	if (rc < 0)
-		writer_fail(w, rc, "the sync of the directory", 0);
 	while (!list_empty(files)) {
 		struct file *f = container_of(files->next, struct file, dirty);
 
@@ -31,21 +29,25 @@ static int sync_files(struct writer *w, struct list *files, bool dir)
 	return rc;
 }
 
-static void unlink_files(struct writer *w, struct list *files)
+static void unlink_file(struct writer *w, const struct file *f)
 {
 	char name[FILE_NAME_SIZE], index[FILE_NAME_SIZE];
 
-	if (list_empty(files))
+	file_name(name, f->number);
+	index_file_name(index, f->number);
+	(void)w->o.sys->unlinkat(w->o.dirfd, index, 0); /* there may be none */
+	if (f->recycle && spare_keep(w, f))
 		return;
-	list_for_each (it, files) {
-		file_name(name, container_of(it, struct file, remove)->number);
-		index_file_name(index, container_of(it, struct file, remove)->number);
-		(void)w->o.sys->unlinkat(w->o.dirfd, index, 0); /* there may be none */
-		if (w->o.sys->unlinkat(w->o.dirfd, name, 0) < 0)
-			log_warn(w->o.log, "segment not removed", "dir=%s file=%s error=%s",
-				 w->o.dir, name, strerror(errno));
-	}
-	if (!w->o.nosync)
+	if (w->o.sys->unlinkat(w->o.dirfd, name, 0) < 0)
+		log_warn(w->o.log, "segment not removed", "dir=%s file=%s error=%s", w->o.dir, name,
+			 strerror(errno));
+}
+
+static void unlink_files(struct writer *w, struct list *files)
+{
+	list_for_each (it, files)
+		unlink_file(w, container_of(it, struct file, remove));
+	if (!list_empty(files) && !w->o.nosync)
 		(void)w->o.sys->fsync(w->o.dirfd);
 }
 
@@ -53,7 +55,6 @@ bool writer_step_sync(struct writer *w)
 {
 	struct list files, removals;
 	uint64_t target;
-	bool dir;
 	int rc;
 
 	list_init(&files);
@@ -65,14 +66,12 @@ bool writer_step_sync(struct writer *w)
 	}
 	list_splice_tail(&removals, &w->removals);
 	target = w->report.written;
-	dir = w->dir_dirty;
 	rc = w->report.failed;
-	w->dir_dirty = false;
 	if (rc == 0)
 		list_splice_tail(&files, &w->dirty);
 	pthread_mutex_unlock(&w->mutex);
 	if (rc == 0)
-		rc = sync_files(w, &files, dir);
+		rc = sync_files(w, &files);
 	if (rc == 0)
 		unlink_files(w, &removals);
 	pthread_mutex_lock(&w->mutex);

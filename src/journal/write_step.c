@@ -22,8 +22,7 @@ static bool is_full(int rc)
 	return rc == -ENOSPC || rc == -EDQUOT;
 }
 
-/* Reserves room, or at least the size where the file system can't: 0 or a negative errno. */
-static int reserve(struct writer *w, int fd, size_t from, size_t n)
+int write_step_reserve(struct writer *w, int fd, size_t from, size_t n)
 {
 	int rc = w->o.sys->fallocate(fd, 0, (off_t)from, (off_t)n) < 0 ? -errno : 0;
 
@@ -42,11 +41,11 @@ static ssize_t write_some(struct writer *w, int fd, struct iovec *iov, int n, si
 	return did < 0 ? -errno : did == 0 ? -EIO : did;
 }
 
-static int segment_fill(struct writer *w, const struct file *f, int fd)
+static int header_write(struct writer *w, const struct file *f, int fd, bool recycled)
 {
 	struct file_header h = { .kind = FILE_SEGMENT,
 				 .version = FILE_VERSION,
-				 .flags = FILE_MARKED,
+				 .flags = FILE_MARKED | (recycled ? FILE_RECYCLED : 0),
 				 .number = f->number,
 				 .generation = f->generation,
 				 .size = f->size,
@@ -54,36 +53,67 @@ static int segment_fill(struct writer *w, const struct file *f, int fd)
 				 .before = f->before };
 	char bytes[FILE_HEADER];
 	struct iovec iov = { bytes, sizeof(bytes) };
-	int rc = reserve(w, fd, 0, f->size);
 	ssize_t did;
 
-	if (rc < 0)
-		return rc;
 	file_header_write(bytes, &h);
 	did = write_some(w, fd, &iov, 1, 0);
 	return did < 0 ? (int)did : did == FILE_HEADER ? 0 : -ENOSPC;
 }
 
+/* From a spare: its descriptor, or a negative errno. */
+static int segment_reuse(struct writer *w, const struct file *f, const char *name)
+{
+	bool recycled;
+	int fd, rc;
+	size_t slot = spare_take(w, &fd, &recycled);
+
+	if (slot == SPARES_MAX)
+		return -ENOENT;
+	rc = header_write(w, f, fd, recycled);
+	if (rc == 0)
+		rc = spare_rename(w, slot, name);
+	if (rc == 0)
+		return fd;
+	spare_discard(w, slot);
+	(void)close(fd);
+	return rc;
+}
+
+/* From nothing: its descriptor, or a negative errno. */
+static int segment_new(struct writer *w, const struct file *f, const char *name)
+{
+	int fd = w->o.sys->openat(w->o.dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	int rc;
+
+	if (fd < 0)
+		return -errno;
+	rc = write_step_reserve(w, fd, 0, f->size);
+	if (rc == 0)
+		rc = header_write(w, f, fd, false);
+	if (rc == 0)
+		return fd;
+	(void)close(fd);
+	(void)w->o.sys->unlinkat(w->o.dirfd, name, 0);
+	return rc;
+}
+
+/* The directory is synced at once: no later segment may be there without this one. */
 static int segment_make(struct writer *w, struct file *f)
 {
 	char name[FILE_NAME_SIZE];
-	int fd, rc;
+	int fd = -ENOENT;
 
 	file_name(name, f->number);
-	fd = w->o.sys->openat(w->o.dirfd, name, O_RDWR | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
+	if (f->from_spare)
+		fd = segment_reuse(w, f, name);
 	if (fd < 0)
-		return -errno;
-	rc = segment_fill(w, f, fd);
-	if (rc < 0) {
-		(void)close(fd);
-		(void)w->o.sys->unlinkat(w->o.dirfd, name, 0);
-		return rc;
-	}
+		fd = segment_new(w, f, name);
+	if (fd < 0)
+		return fd;
 	pthread_mutex_lock(&w->mutex);
 	f->fd = fd;
-	w->dir_dirty = true;
 	pthread_mutex_unlock(&w->mutex);
-	return 0;
+	return w->o.nosync || w->o.sys->fsync(w->o.dirfd) == 0 ? 0 : -EIO;
 }
 
 static void set_dirty(struct writer *w, struct file *f)
@@ -105,7 +135,7 @@ static int states_room(struct writer *w, const struct file *f, size_t end)
 		return 0;
 	missing = end - w->states_room;
 	more = missing > STATE_GROW ? missing : STATE_GROW;
-	rc = reserve(w, f->fd, w->states_room, more);
+	rc = write_step_reserve(w, f->fd, w->states_room, more);
 	if (rc == 0)
 		w->states_room += more;
 	return rc;
@@ -228,7 +258,7 @@ int write_step(struct writer *w)
 {
 	size_t live;
 	uint64_t lsn, durable;
-	bool idle;
+	bool idle, want_spare;
 	int rc;
 
 	pthread_mutex_lock(&w->mutex);
@@ -237,18 +267,24 @@ int write_step(struct writer *w)
 	lsn = w->queued_lsn;
 	live = w->states_live;
 	durable = w->report.durable;
+	want_spare = w->want_spare;
+	w->want_spare = false;
 	rc = w->report.failed;
 	pthread_mutex_unlock(&w->mutex);
 	idle = list_empty(&w->batch) && list_empty(&w->state_batch) && list_empty(&w->written);
 	index_step_finish(w, durable);
+	if (idle && want_spare && rc == 0)
+		spare_make(w);
 	if (idle)
-		return 0;
+		return want_spare;
 	if (rc == 0)
 		rc = write_batch(w, &w->batch, lsn);
 	if (rc == 0)
 		rc = write_batch(w, &w->state_batch, lsn);
 	if (rc == 0)
 		states_shrink(w, live, lsn);
+	if (rc == 0 && want_spare)
+		spare_make(w);
 	pthread_mutex_lock(&w->mutex);
 	w->report.stalled = is_full(rc);
 	if (rc == 0) {

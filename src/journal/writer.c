@@ -98,9 +98,10 @@ static bool wait_for_chunks(struct writer *w)
 	bool more;
 
 	pthread_mutex_lock(&w->mutex);
-	while (list_empty(&w->chunks) && list_empty(&w->state_chunks) && !w->stop_writing)
+	while (list_empty(&w->chunks) && list_empty(&w->state_chunks) && !w->want_spare &&
+	       !w->stop_writing)
 		pthread_cond_wait(&w->submitted, &w->mutex);
-	more = !list_empty(&w->chunks) || !list_empty(&w->state_chunks);
+	more = !list_empty(&w->chunks) || !list_empty(&w->state_chunks) || w->want_spare;
 	pthread_mutex_unlock(&w->mutex);
 	return more;
 }
@@ -187,6 +188,9 @@ int writer_create(const struct writer_options *options, struct writer **ret)
 	(void)pthread_cond_init(&w->submitted, NULL);
 	(void)pthread_cond_init(&w->wrote, NULL);
 	(void)pthread_cond_init(&w->moved, NULL);
+	for (size_t i = 0; i < SPARES_MAX; i++)
+		if (options->spares[i])
+			w->spares[i] = (struct spare){ SPARE_READY, .recycled = true };
 	rc = options->index ? index_step_resume(w, options->index) : 0;
 	if (rc == 0 && !w->o.stepped)
 		rc = start_threads(w);
@@ -204,6 +208,14 @@ void writer_submit(struct writer *w, struct list *chunks, struct list *state_chu
 	list_splice_tail(&w->state_chunks, state_chunks);
 	w->queued_lsn = lsn;
 	w->states_live = states_live;
+	pthread_cond_signal(&w->submitted);
+	pthread_mutex_unlock(&w->mutex);
+}
+
+void writer_want_spare(struct writer *w)
+{
+	pthread_mutex_lock(&w->mutex);
+	w->want_spare = true;
 	pthread_cond_signal(&w->submitted);
 	pthread_mutex_unlock(&w->mutex);
 }

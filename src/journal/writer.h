@@ -13,7 +13,7 @@
 #include "journal/sys.h"
 #include "loop/loop.h"
 
-enum { FILE_NAME_SIZE = 32 };
+enum { FILE_NAME_SIZE = 32, SPARES_MAX = 2 };
 
 struct index_file;
 struct segment;
@@ -28,6 +28,8 @@ struct file {
 	uint64_t number, generation; /* number 0: the states */
 	uint64_t lsn, before;        /* struct file_header */
 	size_t size;
+	bool from_spare; /* a spare was set aside for it */
+	bool recycle;    /* to be kept as a spare when it is removed */
 };
 
 /* One reference, or NULL. Takes the descriptor over (also when it fails: then it is closed). */
@@ -35,6 +37,7 @@ struct file *file_create_take(int fd, uint64_t number, uint64_t generation);
 struct file *file_ref(struct file *f);
 struct file *file_unref(struct file *f);
 void file_name(char out[FILE_NAME_SIZE], uint64_t number);
+void spare_name(char out[FILE_NAME_SIZE], size_t slot);
 void index_file_name(char out[FILE_NAME_SIZE], uint64_t number);
 
 /* Bytes on their way to a file. */
@@ -59,6 +62,8 @@ struct writer_options {
 	bool stepped;        /* no threads: writer_step_write and writer_step_sync are called */
 	struct file *states; /* a reference of its own is taken */
 	size_t states_end;
+	size_t segment_bytes;     /* of spares */
+	bool spares[SPARES_MAX];  /* there already */
 	struct index_file *index; /* what the current segment holds, NULL: not known; is taken */
 	uint64_t lsn;             /* all up to here is durable */
 	int64_t clock_ahead_ms;   /* for the header of the states' log: see age.h */
@@ -70,8 +75,10 @@ struct writer_options {
 struct writer_report {
 	uint64_t written, durable, writes, syncs;
 	size_t states_bytes;
-	bool stalled; /* the disk is full: it waits for room and goes on */
-	int failed;   /* negative errno: nothing is written any more */
+	uint64_t spares_made; /* since the start */
+	bool no_room;         /* the last spare that was asked for could not be made */
+	bool stalled;         /* the disk is full: it waits for room and goes on */
+	int failed;           /* negative errno: nothing is written any more */
 	struct err failure;
 };
 
@@ -79,7 +86,9 @@ int writer_create(const struct writer_options *options, struct writer **ret);
 /* Takes all chunks off both lists; lsn is the last in them, states_live what a snapshot needs. */
 void writer_submit(struct writer *w, struct list *chunks, struct list *state_chunks, uint64_t lsn,
 		   size_t states_live);
-/* Takes a reference; unlinks the file and comes back in writer_take's `removed`. */
+/* Makes a spare segment, after what was submitted. */
+void writer_want_spare(struct writer *w);
+/* Takes a reference; unlinks the file (or keeps it as a spare) and comes back in writer_take's `removed`. */
 void writer_remove(struct writer *w, struct file *f);
 /* How things stand; moves written chunks and removed files (file.remove, with the reference). */
 void writer_take(struct writer *w, struct writer_report *ret, struct list *done,

@@ -14,6 +14,13 @@
 struct mail;
 struct indexing;
 
+enum spare_state { SPARE_NONE, SPARE_BUSY, SPARE_READY };
+
+struct spare {
+	enum spare_state state;
+	bool recycled;
+};
+
 struct writer {
 	struct writer_options o;
 	struct mail *mail;
@@ -28,7 +35,8 @@ struct writer {
 	struct list removals, removed;          /* struct file.remove */
 	uint64_t queued_lsn;
 	size_t states_live;
-	bool stop_writing, stop_syncing, posted, dir_dirty;
+	bool stop_writing, stop_syncing, posted, want_spare;
+	struct spare spares[SPARES_MAX];
 	struct writer_report report;
 
 	/* the write step's own */
@@ -48,8 +56,18 @@ bool writer_sync_idle(const struct writer *w);
 
 /* write_step.c: 1 = all that was submitted is written, 0 = nothing was there, -ENOSPC = disk full. */
 int write_step(struct writer *w);
+/* Reserves room, or at least the size where the file system can't: 0 or a negative errno. */
+int write_step_reserve(struct writer *w, int fd, size_t from, size_t n);
 /* Gives up what can't be written: the journal is being closed. */
 void write_step_abandon(struct writer *w);
+
+/* spare.c. A spare to be made a segment: its slot, or SPARES_MAX; then rename or discard it. */
+size_t spare_take(struct writer *w, int *ret_fd, bool *ret_recycled);
+int spare_rename(struct writer *w, size_t slot, const char *to);
+void spare_discard(struct writer *w, size_t slot);
+void spare_make(struct writer *w);
+/* The sync step's: a dead segment becomes a spare. False: it is still there. */
+bool spare_keep(struct writer *w, const struct file *f);
 
 /* index_step.c, all called where the write step is. */
 /* Goes on with the items of a segment that is written on; takes them. 0 or -ENOMEM. */
