@@ -184,7 +184,7 @@ static int memory_subjects(void *self, const struct msg *command, struct object_
 		return 0;
 	if (str_eq(parts[1], STR("all")))
 		return -ENOENT;
-	if (k < 3)
+	if (k < 3 || !parts[2].n)
 		return 0;
 	*ret = (struct object_ref){ .kind = str_eq(parts[1], STR("playbacks")) ? OBJECT_PLAYBACK
 									       : OBJECT_CHANNEL,

@@ -75,9 +75,13 @@ struct contract_row {
 	unsigned back_ms; /* the longest that the port may take to be UP after `restore` */
 };
 
-extern const struct contract_row contract_memory_bus, contract_memory_engine, contract_asterisk,
-	contract_longpoll;
+extern const struct contract_row contract_memory_bus, contract_memory_broker,
+	contract_memory_engine, contract_asterisk, contract_longpoll;
 
+struct contract *contract_create(const struct contract_row *row);
+void contract_destroy(struct contract *c);
+/* A check of its own file, contract_subjects.c. */
+void names_what_a_command_touches(const struct contract_row *row);
 /* Turns the loop until done says so; the test fails if it never does. */
 void contract_until(struct contract *c, bool (*done)(struct contract *c), const char *what);
 

@@ -32,6 +32,7 @@ static void setup(struct contract *c, const void **conf)
 					.on_send = on_send,
 					.arg = o,
 					.capacity = CAPACITY,
+					.parallel = true,
 					.manual = true };
 	c->outside = o;
 	*conf = &o->conf;
@@ -77,6 +78,16 @@ static void restore(struct contract *c)
 const struct contract_row contract_memory_bus = {
 	.what = "the memory bus",
 	.ops = &memory_bus_ops,
+	.setup = setup,
+	.teardown = teardown,
+	.answer = answer,
+	.lose = lose,
+	.restore = restore,
+};
+
+const struct contract_row contract_memory_broker = {
+	.what = "the memory bus that delivers again",
+	.ops = &memory_broker_ops,
 	.setup = setup,
 	.teardown = teardown,
 	.answer = answer,

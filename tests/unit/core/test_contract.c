@@ -11,10 +11,8 @@
 enum { TURNS = 20000, IDLE_TURNS = 60, FEW = 12 };
 
 static const struct contract_row *const rows[] = {
-	&contract_memory_bus,
-	&contract_memory_engine,
-	&contract_asterisk,
-	&contract_longpoll,
+	&contract_memory_bus, &contract_memory_broker, &contract_memory_engine,
+	&contract_asterisk,   &contract_longpoll,
 };
 
 static struct contract *now; /* whose upcalls these are */
@@ -115,7 +113,7 @@ static int files_open(void)
 	return n;
 }
 
-static struct contract *contract_create(const struct contract_row *row)
+struct contract *contract_create(const struct contract_row *row)
 {
 	struct contract *c = calloc(1, sizeof(*c));
 	struct hub_options options;
@@ -149,7 +147,7 @@ static struct contract *contract_create(const struct contract_row *row)
 	return c;
 }
 
-static void contract_destroy(struct contract *c)
+void contract_destroy(struct contract *c)
 {
 	(void)http_server_destroy(c->http);
 	(void)hub_destroy(c->hub); /* and the port with it */
@@ -532,6 +530,7 @@ EVERY(destroyed_with_messages_in_flight)
 EVERY(listening_is_answered_in_a_later_turn)
 EVERY(pauses_and_goes_on)
 EVERY(comes_back_after_a_lost_link)
+EVERY(names_what_a_command_touches)
 EVERY(numbers_are_named)
 
 int main(void)
@@ -549,6 +548,7 @@ int main(void)
 		cmocka_unit_test(listening_is_answered_in_a_later_turn_each),
 		cmocka_unit_test(pauses_and_goes_on_each),
 		cmocka_unit_test(comes_back_after_a_lost_link_each),
+		cmocka_unit_test(names_what_a_command_touches_each),
 		cmocka_unit_test(numbers_are_named_each),
 	};
 
