@@ -49,6 +49,8 @@ static const struct field hub_fields[] = {
 		"Calls that got no dialog because the table was full."),
 	COUNTER(hub_stats, repeated, "voxbus_hub_repeated_commands",
 		"Commands that came again and were not done again."),
+	COUNTER(hub_stats, results_dropped, "voxbus_hub_dropped_results",
+		"Results of commands dropped early because all of them took 128 MiB."),
 	COUNTER(hub_stats, events_filtered, "voxbus_hub_filtered_events",
 		"Events not given to an application because it has dropped their type."),
 	COUNTER(hub_stats, events_cut, "voxbus_hub_cut_events",

@@ -106,7 +106,7 @@ struct dialog *dialog_destroy(struct dialog *d)
 		return NULL;
 	timer_stop(&d->linger);
 	lane_fini(d);
-	results_fini(&d->results);
+	results_fini(d);
 	while (!list_empty(&d->bindings))
 		object_unbind(container_of(d->bindings.next, struct binding, of_dialog));
 	timer_stop(&d->linger); /* unbinding may have started it again */

@@ -13,7 +13,13 @@
 #include "core/hub_internal.h"
 #include "journal/journal.h"
 
-enum { DEADLINE_MS = 30000, LINGER_MS = 10000, COMMANDS_MAX = 1000, DIALOGS_MAX = 100000 };
+enum {
+	DEADLINE_MS = 30000,
+	LINGER_MS = 10000,
+	COMMANDS_MAX = 1000,
+	DIALOGS_MAX = 100000,
+	RESULTS_BYTES = 128 << 20
+};
 
 static void set_defaults(struct hub_options *o)
 {
@@ -23,6 +29,8 @@ static void set_defaults(struct hub_options *o)
 		o->linger_ms = LINGER_MS;
 	if (!o->commands_max)
 		o->commands_max = COMMANDS_MAX;
+	if (!o->results_bytes)
+		o->results_bytes = RESULTS_BYTES;
 	if (!o->dialogs_max)
 		o->dialogs_max = DIALOGS_MAX;
 }

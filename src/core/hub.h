@@ -36,6 +36,7 @@ struct hub_options {
 	uint64_t command_deadline_ms; /* 0 = 30 s */
 	uint64_t linger_ms;           /* a dialog without channels closes after this; 0 = 10 s */
 	size_t commands_max;          /* waiting commands of one dialog; 0 = 1000: -EBUSY */
+	size_t results_bytes;         /* of all recorded results; 0 = 128 MiB */
 	size_t dialogs_max; /* 0 = 100,000: closed and unread ones go then, the oldest first; if
 			     * there are none, further calls get no dialog, counted */
 };
@@ -129,6 +130,7 @@ struct hub_stats {
 	uint64_t events, unowned, synthetic, commands, replies, late_replies; /* since the start */
 	uint64_t timeouts, refused, dialogs_opened, dialogs_refused;
 	uint64_t repeated;        /* commands that were there before and not done again */
+	uint64_t results_dropped; /* before their time: all of them took results_bytes */
 	uint64_t events_filtered; /* an application had dropped their type */
 	uint64_t events_cut;      /* events that named more dialogs than one event goes to */
 	uint64_t events_lost;     /* could not be kept: no memory */

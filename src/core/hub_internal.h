@@ -43,6 +43,7 @@ struct hub {
 	void (*stop_done)(void *arg);
 	void *stop_arg;
 	struct hub_stats stats;
+	size_t results_bytes; /* what results take now */
 	unsigned n_ports;
 	bool recovering, stopping, buses_stopping;
 };

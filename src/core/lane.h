@@ -76,7 +76,7 @@ void lane_recovery_free(struct dialog *dialog);
 /* result.c */
 void results_init(struct results *results);
 /* The memory alone. */
-void results_fini(struct results *results);
+void results_fini(struct dialog *dialog);
 /* In the journal, too: the dialog is over. */
 void results_forget(struct dialog *dialog);
 /* What a repetition has in common with the first: unique_id, method, url, body. */

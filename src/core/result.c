@@ -4,7 +4,8 @@
  *
  * Kept for applications whose bus may deliver again only: the reply as it was appended, in memory
  * and as a state "command/<dialog>/<key>" in the journal (the message's record, msg.h). A body that
- * is large is not kept; that it is not is said in its place.
+ * is large is not kept; that it is not is said in its place. All results together
+ * have a bound, too.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -12,7 +13,7 @@
 #include "core/hub_internal.h"
 #include "journal/journal.h"
 
-enum { NAME_BYTES = 128, VALUE_MAX = 65536 };
+enum { NAME_BYTES = 128, VALUE_MAX = 65536, STRINGS_BYTES = 256 };
 
 struct result {
 	struct map_node node; /* results.by_key */
@@ -53,19 +54,25 @@ void results_init(struct results *r)
 	list_init(&r->by_age);
 }
 
-static void result_free(struct results *r, struct result *one)
+static size_t result_bytes(const struct msg *reply)
 {
-	map_del(&r->by_key, &one->node);
+	return sizeof(struct result) + sizeof(*reply) + STRINGS_BYTES + blob_str(reply->payload).n;
+}
+
+static void result_free(struct dialog *d, struct result *one)
+{
+	d->hub->results_bytes -= result_bytes(one->reply);
+	map_del(&d->results.by_key, &one->node);
 	list_del(&one->age);
 	(void)msg_unref(one->reply);
 	free(one);
 }
 
-void results_fini(struct results *r)
+void results_fini(struct dialog *d)
 {
-	list_for_each_safe (it, &r->by_age)
-		result_free(r, container_of(it, struct result, age));
-	map_fini(&r->by_key);
+	list_for_each_safe (it, &d->results.by_age)
+		result_free(d, container_of(it, struct result, age));
+	map_fini(&d->results.by_key);
 }
 
 /* value.p == NULL: it goes. */
@@ -82,7 +89,7 @@ static void state_put(const struct dialog *d, const char *key, struct str value)
 static void result_forget(struct dialog *d, struct result *one)
 {
 	state_put(d, one->key, str_make(NULL, 0));
-	result_free(&d->results, one);
+	result_free(d, one);
 }
 
 void results_forget(struct dialog *d)
@@ -127,7 +134,7 @@ static void result_add_take(struct dialog *d, struct str key, struct msg *reply)
 	struct list *at;
 
 	if (old)
-		result_free(&d->results, old);
+		result_free(d, old);
 	if (one) {
 		memcpy(one->key, key.p, RESULT_KEY);
 		list_init(&one->age);
@@ -143,6 +150,7 @@ static void result_add_take(struct dialog *d, struct str key, struct msg *reply)
 	       container_of(at, struct result, age)->reply->answers > reply->answers)
 		at = at->prev;
 	list_add_tail(at->next, &one->age);
+	d->hub->results_bytes += result_bytes(reply);
 }
 
 void result_keep(struct dialog *d, const char *key, struct msg *reply)
@@ -158,6 +166,12 @@ void result_keep(struct dialog *d, const char *key, struct msg *reply)
 	result_add_take(d, str_make(key, RESULT_KEY), kept);
 	while (d->results.by_key.count > RESULTS_MAX)
 		result_forget(d, container_of(d->results.by_age.next, struct result, age));
+	/* The call that asks for more gives up its own oldest, and this one at last. */
+	while (d->hub->results_bytes > d->hub->opt.results_bytes &&
+	       !list_empty(&d->results.by_age)) {
+		result_forget(d, container_of(d->results.by_age.next, struct result, age));
+		d->hub->stats.results_dropped++;
+	}
 }
 
 void result_recover(struct dialog *d, struct str key, struct str value)

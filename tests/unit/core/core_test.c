@@ -77,6 +77,7 @@ void world_create(struct world *w, const struct world_options *o)
 					.linger_ms = o->linger_ms,
 					.dialogs_max = o->dialogs_max,
 					.commands_max = o->commands_max,
+					.results_bytes = o->results_bytes,
 					.command_deadline_ms = o->deadline_ms };
 	assert_int_equal(hub_create(&options, &w->hub), 0);
 	w->bus_conf = (struct memory_conf){ .ret = &w->bus,

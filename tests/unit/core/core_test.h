@@ -49,7 +49,7 @@ struct world_options {
 	bool bus_away; /* from the start, until memory_port_up */
 	size_t bus_capacity;
 	uint64_t linger_ms, deadline_ms;
-	size_t dialogs_max, commands_max;
+	size_t dialogs_max, commands_max, results_bytes;
 	struct application_options application; /* bus and record are filled in */
 };
 

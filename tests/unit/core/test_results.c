@@ -344,6 +344,32 @@ static void who_asks_for_no_repetitions_pays_nothing(void **state)
 	dir_remove(dir);
 }
 
+static void all_results_together_have_a_bound(void **state)
+{
+	struct world w;
+	struct hub_stats stats;
+	char id[16];
+
+	world_create(&w, &(struct world_options){
+				 .broker = true, .parallel = true, .results_bytes = 4096 });
+	call(&w);
+	for (int i = 0; i < 20; i++) {
+		(void)snprintf(id, sizeof(id), "%d", i);
+		(void)world_command(&w, "POST", "/channels/a/play", id);
+		world_settle(&w);
+		answer_all(&w, w.commands.n - 1, 200, "");
+	}
+	hub_stats(w.hub, &stats);
+	assert_in_range(stats.results_dropped, 1, 19);
+	(void)world_repeat(&w, "POST", "/channels/a/play", "19"); /* the newest are there */
+	world_settle(&w);
+	assert_int_equal(w.commands.n, 20);
+	(void)world_repeat(&w, "POST", "/channels/a/play", "0");
+	world_settle(&w);
+	assert_int_equal(w.commands.n, 21);
+	world_destroy(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -356,6 +382,7 @@ int main(void)
 		cmocka_unit_test(crash_in_the_middle_makes_the_outcome_unknown_once_and_for_all),
 		cmocka_unit_test(large_body_is_not_kept_but_its_status_is),
 		cmocka_unit_test(call_keeps_256_results_and_takes_them_along),
+		cmocka_unit_test(all_results_together_have_a_bound),
 		cmocka_unit_test(who_asks_for_no_repetitions_pays_nothing),
 	};
 
