@@ -79,6 +79,8 @@ bool writer_step_sync(struct writer *w)
 		w->report.durable = target;
 		w->report.syncs++;
 	}
+	if (!list_empty(&removals))
+		pthread_cond_signal(&w->room);
 	list_splice_tail(&w->removed, &removals);
 	writer_post(w);
 	pthread_mutex_unlock(&w->mutex);

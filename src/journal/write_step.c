@@ -250,7 +250,6 @@ static void give_back(struct writer *w)
 	list_splice_tail(&w->done, &w->written);
 	list_splice_tail(&w->done, &w->batch);
 	list_splice_tail(&w->done, &w->state_batch);
-	pthread_cond_signal(&w->wrote);
 	writer_post(w);
 }
 

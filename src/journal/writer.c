@@ -1,16 +1,19 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The writer thread and the sync thread.
+ * The two threads that touch the disk.
  *
- *   loop:    submit ──► [chunks]                                    take ◄── one post at a time
- *   writer:             all of it in one pwritev a file ─► written ──► dirty files
- *   sync:                                                   fdatasync each, once ─► durable
+ *   loop:  submit ──► [chunks]                                      take ◄── one post at a time
+ *   write:            all of it in one pwritev a file ─► written ──► dirty files
+ *   sync:                                                  fdatasync each, once ─► durable
  *
- * What they do in one round is in write_step.c and sync_step.c; here is when they do it. A test
- * that wants to decide that itself has neither thread, and calls the rounds (`stepped`).
+ * What is done in one round is in write_step.c and sync_step.c; here is who does it. Either thread
+ * does either, but no two the same at a time. Who has written goes on to sync: with one message in
+ * flight nobody else need be woken. What comes while one syncs is written by the other, and is
+ * covered by the next sync, which the first goes on to: that is the group commit.
+ * A test that wants to decide all that itself has no threads, and calls the rounds (`stepped`).
  *
- * Trouble: while the disk is full the writer waits and tries again, and the loop refuses more. Any
- * other failed write or sync is final, because nobody knows what the kernel did with the pages.
+ * Trouble: while the disk is full the writing waits and is tried again, and the loop refuses more.
+ * Any other failed write or sync is final, because nobody knows what the kernel did with the pages.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -85,36 +88,11 @@ static bool wait_for_room(struct writer *w)
 	until.tv_sec += until.tv_nsec / 1000000000L;
 	until.tv_nsec %= 1000000000L;
 	pthread_mutex_lock(&w->mutex);
-	if (!w->stop_writing)
-		(void)pthread_cond_timedwait(&w->submitted, &w->mutex, &until);
-	stop = w->stop_writing;
+	if (!w->stop)
+		(void)pthread_cond_timedwait(&w->room, &w->mutex, &until);
+	stop = w->stop;
 	pthread_mutex_unlock(&w->mutex);
 	return !stop;
-}
-
-/* False: there is nothing more to come. */
-static bool wait_for_chunks(struct writer *w)
-{
-	bool more;
-
-	pthread_mutex_lock(&w->mutex);
-	while (list_empty(&w->chunks) && list_empty(&w->state_chunks) && !w->want_spare &&
-	       !w->stop_writing)
-		pthread_cond_wait(&w->submitted, &w->mutex);
-	more = !list_empty(&w->chunks) || !list_empty(&w->state_chunks) || w->want_spare;
-	pthread_mutex_unlock(&w->mutex);
-	return more;
-}
-
-static void *write_thread(void *arg)
-{
-	struct writer *w = arg;
-
-	while (wait_for_chunks(w))
-		while (write_step(w) < 0)
-			if (!wait_for_room(w))
-				write_step_abandon(w);
-	return NULL;
 }
 
 bool writer_sync_idle(const struct writer *w)
@@ -123,24 +101,58 @@ bool writer_sync_idle(const struct writer *w)
 	       list_empty(&w->removals);
 }
 
-static bool wait_for_written(struct writer *w)
+/* These two with the mutex held. */
+static bool write_due(const struct writer *w)
 {
-	bool more;
-
-	pthread_mutex_lock(&w->mutex);
-	while (writer_sync_idle(w) && !w->stop_syncing)
-		pthread_cond_wait(&w->wrote, &w->mutex);
-	more = !writer_sync_idle(w);
-	pthread_mutex_unlock(&w->mutex);
-	return more;
+	return !w->writing &&
+	       (!list_empty(&w->chunks) || !list_empty(&w->state_chunks) || w->want_spare);
 }
 
-static void *sync_thread(void *arg)
+static bool sync_due(const struct writer *w)
+{
+	return !w->syncing && !writer_sync_idle(w);
+}
+
+/* One round; the mutex is held before and after. */
+static void do_write(struct writer *w)
+{
+	w->writing = true;
+	pthread_mutex_unlock(&w->mutex);
+	while (write_step(w) < 0)
+		if (!wait_for_room(w))
+			write_step_abandon(w);
+	pthread_mutex_lock(&w->mutex);
+	w->writing = false;
+}
+
+static void do_sync(struct writer *w)
+{
+	w->syncing = true;
+	if (write_due(w))
+		pthread_cond_signal(&w->work);
+	pthread_mutex_unlock(&w->mutex);
+	(void)writer_step_sync(w);
+	pthread_mutex_lock(&w->mutex);
+	w->syncing = false;
+}
+
+/* What is due and not being done is never left: who does it looks again before it waits. */
+static void *work_thread(void *arg)
 {
 	struct writer *w = arg;
 
-	while (wait_for_written(w))
-		(void)writer_step_sync(w);
+	pthread_mutex_lock(&w->mutex);
+	for (;;) {
+		if (sync_due(w))
+			do_sync(w);
+		else if (write_due(w))
+			do_write(w);
+		else if (w->stop)
+			break;
+		else
+			pthread_cond_wait(&w->work, &w->mutex);
+	}
+	pthread_mutex_unlock(&w->mutex);
 	return NULL;
 }
 
@@ -151,12 +163,10 @@ bool writer_step_write(struct writer *w)
 
 static int start_threads(struct writer *w)
 {
-	int rc = -pthread_create(&w->writing, NULL, write_thread, w);
+	int rc = 0;
 
-	w->started_writing = rc == 0;
-	if (rc == 0)
-		rc = -pthread_create(&w->syncing, NULL, sync_thread, w);
-	w->started_syncing = rc == 0;
+	for (; w->n_threads < WRITER_THREADS && rc == 0; w->n_threads += rc == 0)
+		rc = -pthread_create(&w->threads[w->n_threads], NULL, work_thread, w);
 	return rc;
 }
 
@@ -185,8 +195,8 @@ int writer_create(const struct writer_options *options, struct writer **ret)
 	w->states_end = w->states_room = w->report.states_bytes = options->states_end;
 	w->states_rewrite_at = STATE_GROW;
 	(void)pthread_mutex_init(&w->mutex, NULL);
-	(void)pthread_cond_init(&w->submitted, NULL);
-	(void)pthread_cond_init(&w->wrote, NULL);
+	(void)pthread_cond_init(&w->work, NULL);
+	(void)pthread_cond_init(&w->room, NULL);
 	(void)pthread_cond_init(&w->moved, NULL);
 	for (size_t i = 0; i < SPARES_MAX; i++)
 		if (options->spares[i])
@@ -208,7 +218,7 @@ void writer_submit(struct writer *w, struct list *chunks, struct list *state_chu
 	list_splice_tail(&w->state_chunks, state_chunks);
 	w->queued_lsn = lsn;
 	w->states_live = states_live;
-	pthread_cond_signal(&w->submitted);
+	pthread_cond_signal(&w->work);
 	pthread_mutex_unlock(&w->mutex);
 }
 
@@ -216,7 +226,7 @@ void writer_want_spare(struct writer *w)
 {
 	pthread_mutex_lock(&w->mutex);
 	w->want_spare = true;
-	pthread_cond_signal(&w->submitted);
+	pthread_cond_signal(&w->work);
 	pthread_mutex_unlock(&w->mutex);
 }
 
@@ -224,7 +234,7 @@ void writer_remove(struct writer *w, struct file *f)
 {
 	pthread_mutex_lock(&w->mutex);
 	list_add_tail(&w->removals, &file_ref(f)->remove);
-	pthread_cond_signal(&w->wrote);
+	pthread_cond_signal(&w->work);
 	pthread_mutex_unlock(&w->mutex);
 }
 
@@ -261,19 +271,12 @@ void writer_stop(struct writer *w)
 			write_step_abandon(w);
 	}
 	pthread_mutex_lock(&w->mutex);
-	w->stop_writing = true;
-	pthread_cond_signal(&w->submitted);
+	w->stop = true;
+	pthread_cond_broadcast(&w->work);
+	pthread_cond_broadcast(&w->room);
 	pthread_mutex_unlock(&w->mutex);
-	if (w->started_writing)
-		(void)pthread_join(w->writing, NULL);
-	w->started_writing = false;
-	pthread_mutex_lock(&w->mutex);
-	w->stop_syncing = true;
-	pthread_cond_signal(&w->wrote);
-	pthread_mutex_unlock(&w->mutex);
-	if (w->started_syncing)
-		(void)pthread_join(w->syncing, NULL);
-	w->started_syncing = false;
+	while (w->n_threads)
+		(void)pthread_join(w->threads[--w->n_threads], NULL);
 	index_step_close(w, !w->report.failed && w->report.durable == w->queued_lsn);
 }
 
@@ -292,8 +295,8 @@ struct writer *writer_destroy(struct writer *w)
 		free(w->mail);
 	(void)file_unref(w->states);
 	pthread_cond_destroy(&w->moved);
-	pthread_cond_destroy(&w->wrote);
-	pthread_cond_destroy(&w->submitted);
+	pthread_cond_destroy(&w->room);
+	pthread_cond_destroy(&w->work);
 	pthread_mutex_destroy(&w->mutex);
 	free(w);
 	return NULL;

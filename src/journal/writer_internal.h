@@ -14,6 +14,8 @@
 struct mail;
 struct indexing;
 
+enum { WRITER_THREADS = 2 };
+
 enum spare_state { SPARE_NONE, SPARE_BUSY, SPARE_READY };
 
 struct spare {
@@ -24,10 +26,10 @@ struct spare {
 struct writer {
 	struct writer_options o;
 	struct mail *mail;
-	pthread_t writing, syncing;
-	bool started_writing, started_syncing;
+	pthread_t threads[WRITER_THREADS];
+	size_t n_threads;
 	pthread_mutex_t mutex;
-	pthread_cond_t submitted, wrote, moved; /* moved: the report did */
+	pthread_cond_t work, room, moved; /* moved: the report did */
 
 	/* under the mutex */
 	struct list chunks, state_chunks, done; /* struct chunk.link */
@@ -35,7 +37,7 @@ struct writer {
 	struct list removals, removed;          /* struct file.remove */
 	uint64_t queued_lsn;
 	size_t states_live;
-	bool stop_writing, stop_syncing, posted, want_spare;
+	bool stop, writing, syncing, posted, want_spare;
 	struct spare spares[SPARES_MAX];
 	struct writer_report report;
 
