@@ -462,7 +462,7 @@ class Asterisk:
         self.sip_port = self.portbase + 60
         self.url = f"http://127.0.0.1:{self.ari_port}/ari"
         self.username, self.password = "ari", "secret"
-        self.dialling = False
+        self.configured = False
         self._script("setup.sh", timeout=300)
 
     def _draw_portbase(self):
@@ -513,27 +513,31 @@ class Asterisk:
                               check=False)
         return done.stdout
 
-    def dials(self, port, *applications, name="pbx1", username="pbx1", password="s3cret", client="", ari=""):
-        """Lets it dial ws://127.0.0.1:port/ari/name for those applications; without any it dials no more."""
-        self.dialling = True
-        etc = self.dir / "etc"
+    def dials(self, port, *applications, name="pbx1", username="pbx1", password="s3cret"):
+        """Lets it dial ws://127.0.0.1:port/ari/name for those applications."""
         plain = (LAB / "asterisk" / "conf" / "ari.conf").read_text()
-        if applications:
-            client = client or (f"[{name}]\ntype = websocket_client\nconnection_type = persistent\n"
-                                f"uri = ws://127.0.0.1:{port}/ari/{name}\nprotocols = ari\n"
-                                f"username = {username}\npassword = {password}\n")
-            ari = ari or (f"[{name}-events]\ntype = outbound_websocket\nwebsocket_client_id = {name}\n"
-                          f"apps = {','.join(applications)}\nlocal_ari_user = {self.username}\n")
-        (etc / "websocket_client.conf").write_text(client + "\n")
-        (etc / "ari.conf").write_text(plain + ari)
+        client = (f"[{name}]\ntype = websocket_client\nconnection_type = persistent\n"
+                  f"uri = ws://127.0.0.1:{port}/ari/{name}\nprotocols = ari\n"
+                  f"username = {username}\npassword = {password}\n")
+        ari = (f"[{name}-events]\ntype = outbound_websocket\nwebsocket_client_id = {name}\n"
+               f"apps = {','.join(applications)}\nlocal_ari_user = {self.username}\n")
+        self.configure(client, plain + ari)
+
+    def configure(self, client=None, ari=None):
+        """The text of websocket_client.conf and ari.conf, for as long as the test runs."""
+        self.configured = True
+        for name, text in (("websocket_client.conf", client), ("ari.conf", ari)):
+            if text is None:
+                text = (LAB / "asterisk" / "conf" / name).read_text()
+            (self.dir / "etc" / name).write_text(text)
         self.command("module reload res_websocket_client.so")
         self.command("module reload res_ari.so")
 
     def hush(self):
-        """A test is over: it dials nobody."""
-        if self.dialling:
-            self.dials(0)
-            self.dialling = False
+        """A test is over: it dials nobody, and has its own users again."""
+        if self.configured:
+            self.configure()
+            self.configured = False
 
     def rest(self, method, path, body=None):
         """(status, JSON or None) of a REST request of our own, past the daemon."""
