@@ -58,6 +58,39 @@ def test_two_applications_on_one_socket(daemon, asterisk):
     assert len(d.events("websocket open")) == 1
 
 
+def test_playback_and_recording_that_end_while_frames_are_lost_are_found(daemon, asterisk):
+    """In client mode, where Asterisk keeps nothing; asked of a real one."""
+    d = daemon({"engines": [asterisk.engine("test")], "applications": applications("test")})
+    d.expect_log("port lost")
+    d.wait_ready(20)
+    dialog, cid = incoming(d, asterisk)
+    assert dialog.command("POST", f"/channels/{cid}/answer")["status_code"] == 204
+    assert dialog.command("POST", f"/channels/{cid}/play/long", {"media": "sound:tt-monkeys"})["status_code"] == 201
+    dialog.wait_event("PlaybackStarted")
+    assert dialog.command("POST", "/bridges", {"bridgeId": "b-media", "type": "mixing"})["status_code"] == 200
+    record = {"name": "lost-in-the-gap", "format": "wav", "ifExists": "overwrite"}
+    assert dialog.command("POST", "/bridges/b-media/record", record)["status_code"] == 201
+    other, second = incoming(d, asterisk)
+    assert other.command("POST", f"/channels/{second}/answer")["status_code"] == 204
+    assert other.command("POST", f"/channels/{second}/play/goes-on", {"media": "sound:tt-monkeys"})["status_code"] == 201
+    d.kill()
+    assert asterisk.rest("DELETE", "/playbacks/long")[0] == 204
+    assert asterisk.rest("POST", "/recordings/live/lost-in-the-gap/stop")[0] == 204
+    d.start()
+    d.wait_ready(20)
+    dialog.pubsub = d.pubsub()
+    over = dialog.wait_event("PlaybackFinished")
+    assert over["playback"]["id"] == "long" and over["voxbus_resync"] is True
+    over = dialog.wait_event("RecordingFinished")
+    assert over["recording"]["name"] == "lost-in-the-gap" and over["voxbus_resync"] is True
+    other.pubsub = d.pubsub()
+    assert other.command("DELETE", "/playbacks/goes-on")["status_code"] == 204
+    over = other.wait_event("PlaybackFinished")
+    assert over["playback"]["id"] == "goes-on" and "voxbus_resync" not in over
+    dialog.command("DELETE", "/bridges/b-media")
+    dialog.command("DELETE", f"/channels/{cid}")
+
+
 def test_dropped_types_are_not_even_sent(daemon, asterisk):
     port = free_port()
     asterisk.dials(port, "second")

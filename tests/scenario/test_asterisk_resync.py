@@ -192,3 +192,61 @@ def test_restarted_daemon_learns_what_ended(daemon, ari_peer):
     assert dialog.wait_event("StasisEnd")["voxbus_resync"] is True
     ari_peer.wait_session("hello").send(stasis_end("c2", "hello"))
     assert "voxbus_resync" not in goes_on.wait_event("StasisEnd")
+
+
+def media(kind, name, target):
+    if kind == "playback":
+        return {"id": name, "media_uri": "sound:x", "target_uri": target, "language": "en", "state": "playing"}
+    return {"name": name, "format": "wav", "target_uri": target, "state": "recording"}
+
+
+def test_playbacks_and_recordings_that_ended_in_the_gap_end(daemon, ari_peer):
+    d = start(daemon, ari_peer)
+    dialog = new_call(d, ari_peer, "c1")
+    session = ari_peer.wait_session("hello")
+    for kind, name in (("playback", "p-over"), ("playback", "p/runs"), ("recording", "r over"), ("recording", "r-runs")):
+        session.send(event(f"{kind.capitalize()}Started", "hello", **{kind: media(kind, name, "channel:c1")}))
+        dialog.wait_event(f"{kind.capitalize()}Started")
+    asterisk_has(ari_peer, channel("c1", "Ring", app="hello,a"))
+    ari_peer.answer("GET", "/playbacks/p%2Fruns", 200, media("playback", "p/runs", "channel:c1"))
+    ari_peer.answer("GET", "/recordings/live/r-runs", 200, media("recording", "r-runs", "channel:c1"))
+    gap(d, ari_peer)
+    over = dialog.wait_event("PlaybackFinished")
+    assert over["voxbus_resync"] is True
+    assert over["playback"] == {**media("playback", "p-over", "channel:c1"), "state": "done"}
+    over = dialog.wait_event("RecordingFinished")
+    assert over["voxbus_resync"] is True
+    assert over["recording"] == {**media("recording", "r over", "channel:c1"), "state": "done"}
+    session = ari_peer.wait_session("hello")
+    session.send(event("PlaybackFinished", "hello", playback=media("playback", "p/runs", "channel:c1")))
+    assert "voxbus_resync" not in dialog.wait_event("PlaybackFinished")
+    asterisk_has(ari_peer)
+    ari_peer.forget("GET", "/recordings/live/r-runs")
+    gap(d, ari_peer)
+    dialog.wait_event("ChannelDestroyed")
+    assert [e["type"] for e in dialog.seen[-3:]] == ["RecordingFinished", "StasisEnd", "ChannelDestroyed"]
+
+
+def test_playback_that_a_command_made_and_nobody_heard_of_ends(daemon, ari_peer):
+    """The answer came, the link was lost, kill -9: its end is found all the same."""
+    d = start(daemon, ari_peer)
+    dialog = new_call(d, ari_peer, "c1")
+    assert dialog.command("POST", "/channels/c1/play/mine", {"media": "sound:x"})["status_code"] in (201, 204)
+    asterisk_has(ari_peer, channel("c1", "Ring", app="hello,a"))
+    d.kill()
+    d.start()
+    d.wait_ready(15)
+    dialog.pubsub = d.pubsub()
+    over = dialog.wait_event("PlaybackFinished")
+    assert over["playback"]["id"] == "mine" and over["voxbus_resync"] is True
+
+
+def test_more_than_256_playbacks_are_not_asked_for(daemon, ari_peer):
+    d = start(daemon, ari_peer)
+    new_call(d, ari_peer, "c1")
+    ari_peer.wait_session("hello").send(*[event("PlaybackStarted", "hello", playback=media("playback", f"p{i}", "channel:c1"))
+                                          for i in range(300)])
+    asterisk_has(ari_peer, channel("c1", "Ring", app="hello,a"))
+    ari_peer.wait_session("hello").send(event("ChannelVarset", "hello", channel=channel("c1", "Ring")))
+    gap(d, ari_peer)
+    assert len([r for r in ari_peer.requests if r.path.startswith("/playbacks/")]) == 256

@@ -220,18 +220,15 @@ static int ari_create(struct port *port, const struct port_env *env, const void 
 	return 0;
 }
 
-/* Of bridges and channels; where they are, the first resync finds out. */
+/* Where they are, the first resync finds out. */
 static void ari_adopt(void *self, struct str application, const struct object_ref *objects,
 		      size_t n)
 {
 	struct ari_session *s = ari_engine_session(self, application);
 
-	for (size_t i = 0; s && i < n; i++) {
-		if (objects[i].kind == OBJECT_CHANNEL)
-			(void)ari_object_add(&s->tables.channels, objects[i].id, ARI_ADOPTED);
-		else if (objects[i].kind == OBJECT_BRIDGE)
-			(void)ari_object_add(&s->tables.bridges, objects[i].id, ARI_ADOPTED);
-	}
+	for (size_t i = 0; s && i < n; i++)
+		(void)ari_object_add(ari_tables_of(&s->tables, objects[i].kind), objects[i].id,
+				     ARI_ADOPTED);
 }
 
 static int ari_start(void *self, struct err *e)

@@ -208,7 +208,10 @@ static void add_media(struct ari_event *ev, const struct member *m, struct json 
 	struct str uri = text_of(ev, json_get(value, STR("target_uri"))), id;
 	enum object_kind kind;
 
-	add_object(ev, m->kind, text_of(ev, json_get(value, key)), verbs);
+	ev->media = value;
+	ev->media_kind = m->kind;
+	ev->media_id = text_of(ev, json_get(value, key));
+	add_object(ev, m->kind, ev->media_id, verbs);
 	if (ari_target_uri(uri, &kind, &id))
 		add_object(ev, kind, id, 0);
 }

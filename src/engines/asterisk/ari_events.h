@@ -19,8 +19,10 @@ enum {
 
 struct ari_event {
 	struct str type, application, asterisk_id;
-	struct json channel, bridge; /* the members of that name, type JSON_NONE if absent */
-	struct str channel_id, bridge_id;
+	/* The members of that name, type JSON_NONE if absent; media: playback or recording. */
+	struct json channel, bridge, media;
+	struct str channel_id, bridge_id, media_id;
+	enum object_kind media_kind;
 	bool known; /* a type that the table has */
 	struct object_ref objects[ARI_EVENT_OBJECTS];
 	size_t n_objects;

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Two hash tables that follow the events.
+ * Hash tables that follow the events.
  *
  * A channel that has left the application is forgotten at once: what it does outside is nobody's
  * business here, and for many calls no ChannelDestroyed ever follows.
@@ -13,6 +13,8 @@ void ari_tables_init(struct ari_tables *tables)
 {
 	map_init(&tables->channels.map);
 	map_init(&tables->bridges.map);
+	map_init(&tables->playbacks.map);
+	map_init(&tables->recordings.map);
 }
 
 static void objects_fini(struct ari_objects *set)
@@ -26,6 +28,23 @@ void ari_tables_fini(struct ari_tables *tables)
 {
 	objects_fini(&tables->channels);
 	objects_fini(&tables->bridges);
+	objects_fini(&tables->playbacks);
+	objects_fini(&tables->recordings);
+}
+
+struct ari_objects *ari_tables_of(struct ari_tables *tables, enum object_kind kind)
+{
+	switch (kind) {
+	case OBJECT_CHANNEL:
+		return &tables->channels;
+	case OBJECT_BRIDGE:
+		return &tables->bridges;
+	case OBJECT_PLAYBACK:
+		return &tables->playbacks;
+	case OBJECT_RECORDING:
+	default:
+		return &tables->recordings;
+	}
 }
 
 struct ari_object *ari_object_find(const struct ari_objects *set, struct str id)
@@ -99,31 +118,33 @@ static void note_end(struct ari_objects *set, struct str id)
 		ari_object_remove(set, o);
 }
 
+/* The last that was said of one that is watched. */
+static void keep(struct ari_objects *set, struct str id, struct json snapshot)
+{
+	struct ari_object *o = id.n && set->map.count ? ari_object_find(set, id) : NULL;
+
+	if (o)
+		ari_object_keep(o, snapshot.raw);
+}
+
 bool ari_tables_note(struct ari_tables *tables, const struct ari_event *event)
 {
-	struct ari_object *o;
 	bool first = true;
 
 	for (size_t i = 0; i < event->n_objects; i++) {
 		const struct object_ref *ref = &event->objects[i];
+		struct ari_objects *set = ari_tables_of(tables, ref->kind);
+		bool media = ref->kind == OBJECT_PLAYBACK || ref->kind == OBJECT_RECORDING;
 
-		if (ref->kind != OBJECT_CHANNEL && ref->kind != OBJECT_BRIDGE)
-			continue;
 		if (ref->verbs & OBJECT_OPENS)
 			first = note_start(tables, ref->id);
+		if (media && ref->verbs & OBJECT_BINDS)
+			(void)ari_object_add(set, ref->id, ARI_INSIDE);
 		if (ref->verbs & (OBJECT_LEAVES | OBJECT_ENDS))
-			note_end(ref->kind == OBJECT_CHANNEL ? &tables->channels : &tables->bridges,
-				 ref->id);
+			note_end(set, ref->id);
 	}
-	if (event->channel_id.n && tables->channels.map.count) {
-		o = ari_object_find(&tables->channels, event->channel_id);
-		if (o)
-			ari_object_keep(o, event->channel.raw);
-	}
-	if (event->bridge_id.n && tables->bridges.map.count) {
-		o = ari_object_find(&tables->bridges, event->bridge_id);
-		if (o)
-			ari_object_keep(o, event->bridge.raw);
-	}
+	keep(&tables->channels, event->channel_id, event->channel);
+	keep(&tables->bridges, event->bridge_id, event->bridge);
+	keep(ari_tables_of(tables, event->media_kind), event->media_id, event->media);
 	return first;
 }

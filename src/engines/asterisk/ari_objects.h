@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * What the engine believes to be there: the channels and bridges of one application.
+ * What the engine believes to be there: the channels, bridges, playbacks and recordings of one
+ * application.
  *
  * It is kept for one purpose: to find out after a gap what happened in it. A channel is here from
  * its StasisStart (or from the command that made it, or from the journal's dialogs) to its
- * StasisEnd or ChannelDestroyed, with the last that Asterisk said of it.
+ * StasisEnd or ChannelDestroyed, with the last that Asterisk said of it; a playback or recording
+ * until it is said to be finished.
  */
 #ifndef VOXBUS_ENGINES_ASTERISK_ARI_OBJECTS_H
 #define VOXBUS_ENGINES_ASTERISK_ARI_OBJECTS_H
@@ -43,12 +45,13 @@ struct ari_objects {
 };
 
 struct ari_tables {
-	struct ari_objects channels, bridges;
+	struct ari_objects channels, bridges, playbacks, recordings;
 };
 
 void ari_tables_init(struct ari_tables *tables);
 void ari_tables_fini(struct ari_tables *tables);
 struct ari_object *ari_object_find(const struct ari_objects *set, struct str id);
+struct ari_objects *ari_tables_of(struct ari_tables *tables, enum object_kind kind);
 /* The one that is there, or a new one with that place; NULL: no memory, table full, a bad id. */
 struct ari_object *ari_object_add(struct ari_objects *set, struct str id, enum ari_place place);
 void ari_object_remove(struct ari_objects *set, struct ari_object *object);

@@ -40,9 +40,7 @@ static struct ari_objects *table_of(struct command *c, enum object_kind kind)
 {
 	struct ari_session *s = ari_engine_session(c->engine, c->msg->application);
 
-	if (!s || (kind != OBJECT_CHANNEL && kind != OBJECT_BRIDGE))
-		return NULL;
-	return kind == OBJECT_CHANNEL ? &s->tables.channels : &s->tables.bridges;
+	return s ? ari_tables_of(&s->tables, kind) : NULL;
 }
 
 static void watch(struct command *c, const struct object_ref *ref)

@@ -6,6 +6,7 @@
  *   GET /applications/{app}   which channels and bridges Asterisk tells us about
  *   GET /channels             which channels there are, and where in the dialplan
  *   GET /bridges
+ *   GET /playbacks/{id}, GET /recordings/live/{name}   each that is believed to run
  *
  * A channel that was believed to be there is now either in the application, or on its way into it
  * (dialled, not yet answered), or elsewhere in Asterisk (StasisEnd is made up), or gone (StasisEnd
@@ -15,8 +16,8 @@
  * is left to them.
  * "In the application" means: runs Stasis, and is among the application's channel_ids (a channel
  * that was moved keeps the app_data of its first application). An unknown one must also have the
- * application in its app_data. Known limits: a channel moved into this application in the gap is
- * not found; nor is a playback or recording that ended in it.
+ * application in its app_data. Known limit: a channel moved into this application in the gap is
+ * not found.
  * An answer of another status than 200 is logged, and what depends on it is left out.
  */
 #include <errno.h>
@@ -25,6 +26,7 @@
 #include "base/clock.h"
 #include "codec/json_out.h"
 #include "engines/asterisk/ari_call.h"
+#include "engines/asterisk/ari_media.h"
 #include "engines/asterisk/ari_routes.h"
 #include "engines/asterisk/ari_synth.h"
 
@@ -49,6 +51,7 @@ struct question {
 struct ari_resync {
 	struct ari_session *session;
 	struct question questions[QUESTIONS];
+	struct ari_media *media; /* NULL: none to ask for */
 	unsigned open;
 	struct timer grace;
 	/* channel_ids of the application: raw, sorted; or all_channels, or not known. */
@@ -280,6 +283,18 @@ static void compare_bridges(struct ari_resync *r)
 	}
 }
 
+/* ---- playbacks and recordings */
+
+static void tell_finished(void *arg, enum object_kind kind, struct str id)
+{
+	struct ari_resync *r = arg;
+	struct ari_object *o = ari_object_find(ari_tables_of(&r->session->tables, kind), id);
+	struct ari_synth a = about(r);
+
+	if (o && !o->coming)
+		tell(r, ari_synth_finished(&r->event, &a, kind, id, ari_object_snapshot(o)));
+}
+
 /* ---- what waits behind */
 
 static void note_coming(void *arg, struct str frame)
@@ -291,12 +306,9 @@ static void note_coming(void *arg, struct str frame)
 		return;
 	for (size_t i = 0; i < ev.n_objects; i++) {
 		const struct object_ref *ref = &ev.objects[i];
-		struct ari_objects *set =
-			ref->kind == OBJECT_BRIDGE ? &tables->bridges : &tables->channels;
+		struct ari_objects *set = ari_tables_of(tables, ref->kind);
 		struct ari_object *o;
 
-		if (ref->kind != OBJECT_CHANNEL && ref->kind != OBJECT_BRIDGE)
-			continue;
 		o = ref->verbs & OBJECT_OPENS ? ari_object_add(set, ref->id, ARI_BOUND)
 					      : ari_object_find(set, ref->id);
 		if (o && ref->verbs & OBJECT_OPENS)
@@ -319,12 +331,15 @@ static void compare(struct ari_resync *r)
 
 	s->engine->stats.resyncs++;
 	ari_session_each_waiting(s, note_coming, tables);
+	ari_media_each_gone(r->media, tell_finished, r); /* before the call that it was of ends */
 	if (r->questions[CHANNELS].good && read_ids(r) == 0)
 		compare_channels(r);
 	if (r->questions[BRIDGES].good)
 		compare_bridges(r);
 	forget_coming(&tables->channels);
 	forget_coming(&tables->bridges);
+	forget_coming(&tables->playbacks);
+	forget_coming(&tables->recordings);
 	log_info(s->engine->log, "resync", "application=%.*s made_up=%u watched=%zu",
 		 STR_ARG(s->application), r->made,
 		 tables->channels.map.count + tables->bridges.map.count);
@@ -336,7 +351,7 @@ static bool nothing_to_compare(const struct ari_resync *r)
 {
 	const struct ari_tables *tables = &r->session->tables;
 
-	return !tables->channels.map.count && !tables->bridges.map.count &&
+	return !r->media && !tables->channels.map.count && !tables->bridges.map.count &&
 	       buf_len(&r->questions[CHANNELS].body) <= STR("[]").n;
 }
 
@@ -347,6 +362,15 @@ static void on_grace(void *arg)
 
 	compare(r);
 	ari_session_synced(s, 0);
+}
+
+static void answered(struct ari_resync *r)
+{
+	if (r->open)
+		return;
+	if (!nothing_to_compare(r) && timer_start(&r->grace, GRACE_MS) == 0)
+		return;
+	on_grace(r);
 }
 
 /* The hub drops them all the same. */
@@ -386,11 +410,18 @@ static void on_answer(void *arg, int rc, const struct http_response *response)
 			 "application=%.*s question=%d status=%d then=%s", STR_ARG(s->application),
 			 (int)(q - r->questions), response->status,
 			 "going on without; calls that ended in the gap may not be noticed");
-	if (r->open)
-		return;
-	if (!nothing_to_compare(r) && timer_start(&r->grace, GRACE_MS) == 0)
-		return;
-	on_grace(r);
+	answered(r);
+}
+
+static void on_media(void *arg, int rc)
+{
+	struct ari_resync *r = arg;
+
+	r->open--;
+	if (rc < 0)
+		ari_session_synced(r->session, rc);
+	else
+		answered(r);
 }
 
 static int ask(struct ari_resync *r, int which, struct str target, struct str body)
@@ -466,6 +497,9 @@ int ari_resync_create(struct ari_session *session, struct ari_resync **ret)
 		rc = ask(r, CHANNELS, STR("/channels"), none);
 	if (rc == 0)
 		rc = ask(r, BRIDGES, STR("/bridges"), none);
+	if (rc == 0)
+		rc = ari_media_ask(session, on_media, r, &r->media);
+	r->open += r->media != NULL;
 	if (rc < 0) {
 		(void)ari_resync_destroy(r);
 		return rc;
@@ -479,6 +513,7 @@ struct ari_resync *ari_resync_destroy(struct ari_resync *r)
 	if (!r)
 		return NULL;
 	timer_stop(&r->grace);
+	(void)ari_media_destroy(r->media);
 	for (int i = 0; i < QUESTIONS; i++) {
 		if (r->questions[i].call)
 			ari_call_cancel(r->questions[i].call);

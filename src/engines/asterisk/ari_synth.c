@@ -145,3 +145,33 @@ int ari_synth_bridge_destroyed(struct buf *out, const struct ari_synth *about, s
 	put_tail(&w, about);
 	return w.rc;
 }
+
+/* What it was stays; that it is over is what is new. */
+int ari_synth_finished(struct buf *out, const struct ari_synth *about, enum object_kind kind,
+		       struct str id, struct str media)
+{
+	static const struct str kept[] = { STR_INIT("media_uri"), STR_INIT("format"),
+					   STR_INIT("target_uri"), STR_INIT("language") };
+	bool playback = kind == OBJECT_PLAYBACK;
+	struct json_out w = { out, 0 };
+	struct json doc;
+
+	put_head(&w, about, playback ? STR("PlaybackFinished") : STR("RecordingFinished"));
+	json_out_string(&w,
+			playback ? STR(",\"playback\":{\"id\":") : STR(",\"recording\":{\"name\":"),
+			id);
+	if (json_parse(media, &doc) < 0)
+		doc = (struct json){ JSON_NONE, { NULL, 0 } };
+	for (size_t i = 0; i < sizeof(kept) / sizeof(*kept); i++) {
+		struct json value = json_get(doc, kept[i]);
+
+		if (value.type != JSON_STRING)
+			continue;
+		json_out_string(&w, STR(","), kept[i]);
+		json_out(&w, STR(":"));
+		json_out(&w, value.raw);
+	}
+	json_out(&w, STR(",\"state\":\"done\"}"));
+	put_tail(&w, about);
+	return w.rc;
+}

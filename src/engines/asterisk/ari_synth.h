@@ -11,6 +11,7 @@
 
 #include "base/buf.h"
 #include "codec/json.h"
+#include "core/object.h"
 
 struct ari_synth {
 	struct str application;
@@ -28,5 +29,8 @@ int ari_synth_destroyed(struct buf *out, const struct ari_synth *about, struct s
 			struct str channel);
 int ari_synth_bridge_destroyed(struct buf *out, const struct ari_synth *about, struct str id,
 			       struct str bridge);
+/* PlaybackFinished or RecordingFinished; media: what was last said of it, may be empty. */
+int ari_synth_finished(struct buf *out, const struct ari_synth *about, enum object_kind kind,
+		       struct str id, struct str media);
 
 #endif
