@@ -16,7 +16,7 @@
 #include "engines/asterisk/ari_internal.h"
 #include "net/failures.h"
 
-enum { TARGET_BYTES = 16384, ANSWER_BYTES = 64 * 1024 * 1024, REST_IDLE_MS = 10000 };
+enum { TARGET_BYTES = 16384, REST_IDLE_MS = 10000 };
 
 /* From good to bad. */
 static int severity(enum port_state state)
@@ -198,7 +198,7 @@ static int ari_create(struct port *port, const struct port_env *env, const void 
 	list_init(&engine->links);
 	list_init(&engine->commands);
 	buf_init(&engine->target, TARGET_BYTES);
-	buf_init(&engine->answer, ANSWER_BYTES);
+	buf_init(&engine->answer, ARI_ANSWER_MAX);
 	task_init(&engine->writable, env->loop, on_writable, engine);
 	task_init(&engine->closed, env->loop, on_closed, engine);
 	options.conns_max = engine->conf->connections;

@@ -14,7 +14,7 @@
 #include "codec/json_out.h"
 #include "engines/asterisk/ari_routes.h"
 
-enum { FRAME_ROOM = 4 * ARI_FRAME_MAX };
+enum { FRAME_ROOM = 4 * ARI_FRAME_MAX, ANSWER_KEPT = 65536 };
 
 struct ari_call {
 	struct list place; /* ari_link.queued or .sent */
@@ -148,7 +148,7 @@ static struct ari_call *call_find(const struct ari_link *link, struct json id)
 
 bool ari_call_answer(struct ari_link *link, struct str frame)
 {
-	struct ari_engine *engine = link->engine;
+	struct ari_engine *engine = link->engine; /* the link may go in `done` */
 	struct json doc = json_peek(frame), body = json_get(doc, STR("message_body"));
 	struct ari_call *call = call_find(link, json_get(doc, STR("request_id")));
 	struct http_header type = { STR("Content-Type"), { NULL, 0 } };
@@ -176,15 +176,24 @@ bool ari_call_answer(struct ari_link *link, struct str frame)
 		response.body = buf_str(&engine->answer);
 	}
 	finish(call, rc == -ENOBUFS ? -EMSGSIZE : rc, rc == 0 ? &response : NULL);
+	if (engine->answer.cap > ANSWER_KEPT) { /* a list of all channels comes once a connect */
+		buf_fini(&engine->answer);
+		buf_init(&engine->answer, ARI_ANSWER_MAX);
+	}
 	return true;
+}
+
+static void fail_all(struct list *calls, int rc)
+{
+	while (!list_empty(calls))
+		/* NOLINTNEXTLINE(clang-analyzer-unix.Malloc): finish takes it off the list. */
+		finish(container_of(calls->next, struct ari_call, place), rc, NULL);
 }
 
 void ari_calls_fail(struct ari_link *link)
 {
-	while (!list_empty(&link->sent))
-		finish(container_of(link->sent.next, struct ari_call, place), -ECONNRESET, NULL);
-	while (!list_empty(&link->queued))
-		finish(container_of(link->queued.next, struct ari_call, place), -ENOTCONN, NULL);
+	fail_all(&link->sent, -ECONNRESET);
+	fail_all(&link->queued, -ENOTCONN);
 }
 
 /* ---- by HTTP */

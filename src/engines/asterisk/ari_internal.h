@@ -27,6 +27,7 @@ enum {
 	ARI_REASON_MAX = 384,
 	ARI_BACKLOG_FRAMES = 10000,           /* that wait behind a resync */
 	ARI_BACKLOG_BYTES = 16 * 1024 * 1024, /* the same in bytes; over either: no resync */
+	ARI_ANSWER_MAX = 64 * 1024 * 1024,    /* of a RESTResponse */
 	ARI_ENTITY_MAX = 64,
 	ARI_RETRY_FIRST_MS = 250,
 	ARI_RETRY_MAX_MS = 10000,

@@ -10,11 +10,6 @@
 
 #include "engines/asterisk/ari_call.h"
 
-enum {
-	/* A list of ten thousand channels as a RESTResponse. */
-	MESSAGE_MAX_WITH_REST = 64 * 1024 * 1024,
-};
-
 static void bad_frame(struct ari_link *link, struct str frame)
 {
 	struct ari_engine *engine = link->engine;
@@ -102,7 +97,7 @@ void ari_link_options(const struct ari_engine *engine, struct ws_options *ret)
 
 	*ret = (struct ws_options){
 		.protocol = STR("ari"),
-		.message_max = conf->rest == ARI_REST_WEBSOCKET ? MESSAGE_MAX_WITH_REST : 0,
+		.message_max = conf->rest == ARI_REST_WEBSOCKET ? ARI_ANSWER_MAX : 0,
 		.ping_ms = conf->ping_ms,
 		.stale_ms = conf->stale_ms,
 		.dead_ms = conf->dead_ms,
