@@ -121,18 +121,17 @@ int recover_load(struct recovery *rv, uint64_t number)
 	return rc;
 }
 
-int recover_header(struct recovery *rv, struct str bytes, uint64_t number, struct file_header *ret)
+int recover_header(struct str bytes, uint64_t number, struct file_header *ret, bool *ret_half)
 {
-	bool damaged = false;
-	int rc = file_header_read(bytes, ret, &damaged);
+	int rc;
+
+	*ret_half = false;
+	rc = file_header_read(bytes, ret, ret_half);
 
 	if (rc > 0 && ret->version != FILE_VERSION)
 		return -ENOTSUP;
 	if (rc > 0 && (ret->kind != (number ? FILE_SEGMENT : FILE_STATES) || ret->number != number))
 		rc = -EBADMSG;
-	if (rc > 0 && damaged)
-		recover_report(rv, number, 0, FILE_HEADER, "one of its two headers is damaged",
-			       "uses the other");
 	return rc > 0 ? 1 : 0;
 }
 
@@ -248,8 +247,8 @@ static int open_segment(struct recovery *rv, struct found *f)
 		rc = read_at(rv->j->sys, f->fd, head, sizeof(head), 0);
 	if (rc < 0)
 		return rc;
-	rc = recover_header(rv, str_make(head, size < sizeof(head) ? size : sizeof(head)),
-			    f->number, &f->h);
+	rc = recover_header(str_make(head, size < sizeof(head) ? size : sizeof(head)), f->number,
+			    &f->h, &f->half_header);
 	f->usable = rc > 0;
 	if (rc < 0 || f->usable) {
 		if (f->h.size < size)
@@ -278,7 +277,7 @@ int recover_load_segment(struct recovery *rv, struct found *f, struct index_file
 		rc = scan_segment(rv, f, x);
 	else if (rc > 0)
 		rc = f->sealed ? 0 : scan_rest(rv, f, x);
-	f->records = x->facts.records;
+	f->records = f->usable ? x->facts.records : 0; /* else they are of the file before */
 	if (rc == 0 && f->usable)
 		return 0;
 	(void)close(f->fd);

@@ -104,11 +104,36 @@ static void apply_image(struct recovery *rv, struct found *f)
 	rv->newest_ms = age_later(rv->newest_ms, facts->newest_ms);
 }
 
-/* Something is missing between the record before and this segment's first. */
-static bool gap_before(const struct recovery *rv, const struct found *f)
+/*
+ * Something is missing between the record before and this segment's first. A segment that is not
+ * there was unlinked when a mark covered it; or it was lost, because its name was not synced yet.
+ */
+static bool gap_before(struct recovery *rv, const struct found *f)
 {
-	return f->usable && (f->h.flags & FILE_MARKED) && f->h.before > rv->last && rv->at > 0 &&
-	       f[-1].number + 1 == f->number;
+	bool next = rv->at > 0 && f[-1].number + 1 == f->number;
+
+	if (!f->usable || !(f->h.flags & FILE_MARKED) || f->h.before <= rv->last)
+		return false;
+	if (!next)
+		rv->torn = !was_synced(rv, f->h.before - 1, true);
+	return next;
+}
+
+/* A header of which one copy is bad is made whole; damage is only what was whole before. */
+static void mend_header(struct recovery *rv, const struct found *f)
+{
+	char bytes[FILE_HEADER];
+	struct iovec iov = { bytes, sizeof(bytes) };
+
+	if (!f->half_header)
+		return;
+	if (was_synced(rv, rv->last, f->h.flags & FILE_MARKED))
+		recover_report(rv, f->number, 0, FILE_HEADER, "one of its two headers is damaged",
+			       "uses the other");
+	if (!(f->h.flags & FILE_MARKED))
+		return;
+	file_header_write(bytes, &f->h);
+	(void)rv->j->sys->pwritev(f->fd, &iov, 1, 0); /* else the next start does it */
 }
 
 /* It can't follow what was read: then the log ended before it, or it is damaged. */
@@ -142,6 +167,7 @@ static int recover_segment(struct recovery *rv, struct found *f)
 	if (rc < 0 || rv->torn || !f->usable)
 		return rc;
 	rv->marked |= f->h.flags & FILE_MARKED;
+	mend_header(rv, f);
 	rc = segment_create_take(rv->j, f->fd, &f->h, &f->s);
 	f->fd = -1;
 	if (rc < 0)
@@ -380,6 +406,7 @@ static int scan_states(struct recovery *rv)
 	struct scan_events look = { find_state_sync, ignore_hole, rv },
 			   events = { on_state_record, on_state_hole, rv };
 	struct file_header h;
+	bool half;
 	struct scan_result res;
 	int fd = recover_load(rv, 0), rc;
 
@@ -388,7 +415,10 @@ static int scan_states(struct recovery *rv)
 	if (fd < 0)
 		return fd == -ENOENT ? 0 : fd;
 	(void)close(fd);
-	rc = recover_header(rv, str_make(rv->bytes, rv->n), 0, &h);
+	rc = recover_header(str_make(rv->bytes, rv->n), 0, &h, &half);
+	if (rc > 0 && half)
+		recover_report(rv, 0, 0, FILE_HEADER, "one of its two headers is damaged",
+			       "uses the other");
 	if (rc == 0)
 		recover_report(rv, 0, 0, FILE_HEADER, "both its headers are damaged",
 			       "refuses to go on");

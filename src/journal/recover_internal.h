@@ -17,12 +17,13 @@
 struct found {
 	uint64_t number;
 	struct file_header h;
-	bool usable;     /* one of its headers is good */
-	bool blank;      /* nothing but zeros: made, and never begun */
-	bool indexed;    /* its index file was used */
-	bool sealed;     /* the index file holds all of it */
-	uint64_t synced; /* as the index file tells: up to here all is synced */
-	int fd;          /* -1 when the segment has it */
+	bool usable;      /* one of its headers is good */
+	bool half_header; /* and the other is bad */
+	bool blank;       /* nothing but zeros: made, and never begun */
+	bool indexed;     /* its index file was used */
+	bool sealed;      /* the index file holds all of it */
+	uint64_t synced;  /* as the index file tells: up to here all is synced */
+	int fd;           /* -1 when the segment has it */
 	struct segment *s;
 	size_t records, tail; /* tail: bytes behind the end that are not zero */
 };
@@ -59,8 +60,8 @@ struct recovery {
 void recover_unload(struct recovery *rv);
 /* The whole file to rv->bytes: its descriptor, or a negative errno. */
 int recover_load(struct recovery *rv, uint64_t number);
-/* 1 and *ret, 0 when it can't be used, or -ENOTSUP. */
-int recover_header(struct recovery *rv, struct str bytes, uint64_t number, struct file_header *ret);
+/* 1, *ret and whether one of its copies is bad, 0 when it can't be used, or -ENOTSUP. */
+int recover_header(struct str bytes, uint64_t number, struct file_header *ret, bool *ret_half);
 /*
  * What is in f, from its index file or by a scan: 0 or a negative errno. Opens f->fd. What was
  * scanned stays in rv->bytes.

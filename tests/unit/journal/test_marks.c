@@ -102,6 +102,96 @@ static void expect_stream(struct fx *fx, const char *const *bodies)
 	assert_int_equal(bodies[0] ? fx->read_n : 0, n);
 }
 
+/* Fills segments 1 and 2 and begins 3; only the first record is synced. */
+static void three_segments(struct fx *fx, struct image *im, size_t *ret_tail)
+{
+	struct jstream *js = fx_stream(fx, "s");
+	char body[3000];
+	struct str part = { body, sizeof(body) };
+	uint64_t lsn;
+
+	memset(body, 'x', sizeof(body));
+	(void)fx_append(fx, js, "durable");
+	sync_all(fx);
+	*ret_tail = fx->j->current->end;
+	for (int i = 0; i < 3; i++)
+		assert_int_equal(journal_append(fx->j, js, jstream_next(js), &part, 1, &lsn), 0);
+	write_all(fx);
+	assert_int_equal(fx->j->current->number, 3);
+	image_take(im, fx);
+}
+
+static void image_drop(struct image *im, const char *name)
+{
+	char *at = image_at(im, name, 0);
+
+	for (size_t i = 0; i < im->n; i++) {
+		if (im->bytes[i] != at)
+			continue;
+		free(at);
+		im->n--;
+		memmove(&im->names[i], &im->names[i + 1], (im->n - i) * sizeof(im->names[0]));
+		memmove(&im->bytes[i], &im->bytes[i + 1], (im->n - i) * sizeof(im->bytes[0]));
+		memmove(&im->sizes[i], &im->sizes[i + 1], (im->n - i) * sizeof(im->sizes[0]));
+		return;
+	}
+}
+
+static void expect_only_durable(struct fx *fx, struct image *im)
+{
+	cut_power(fx, im);
+	fx_open(fx);
+	assert_int_equal(fx_stats(fx).damaged, 0);
+	expect_stream(fx, (const char *[]){ "durable", NULL });
+	assert_int_equal(jstream_next(fx_stream(fx, "s")), 2);
+}
+
+/* The names of new segments are synced in no order: one may be there without the one before. */
+static void a_segment_behind_one_whose_name_was_lost_is_cut(void **state)
+{
+	struct fx *fx = *state;
+	struct image im;
+	size_t tail;
+
+	three_segments(fx, &im, &tail);
+	memset(image_at(&im, "00000001.vbj", tail), 0, 8192 - tail);
+	image_drop(&im, "00000002.vbj");
+	expect_only_durable(fx, &im);
+}
+
+static void an_empty_file_behind_a_torn_segment_makes_no_damage_of_it(void **state)
+{
+	struct fx *fx = *state;
+	struct image im;
+	size_t tail;
+
+	three_segments(fx, &im, &tail);
+	image_drop(&im, "00000003.vbj");
+	memset(image_at(&im, "00000002.vbj", 0), 0, 8192);
+	memset(image_at(&im, "00000001.vbj", tail + 512), 0, 512);
+	expect_only_durable(fx, &im);
+	assert_true(fx_stats(fx).torn_bytes > 0);
+}
+
+static void a_header_torn_before_its_sync_is_made_whole(void **state)
+{
+	struct fx *fx = *state;
+	struct image im;
+
+	(void)fx_append(fx, fx_stream(fx, "s"), "durable");
+	write_all(fx);
+	image_take(&im, fx);
+	memset(image_at(&im, "00000001.vbj", 0), 0, 512);
+	cut_power(fx, &im);
+	fx_open(fx);
+	assert_int_equal(fx_stats(fx).damaged, 0);
+	expect_stream(fx, (const char *[]){ "durable", NULL });
+	sync_all(fx);
+	fx_reopen(fx);
+	assert_int_equal(fx_stats(fx).damaged, 0);
+	expect_stream(fx, (const char *[]){ "durable", NULL });
+}
+
 static void what_follows_an_unsynced_hole_is_cut(void **state)
 {
 	struct fx *fx = *state;
@@ -416,6 +506,9 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		MARKS_TEST(what_follows_an_unsynced_hole_is_cut),
+		MARKS_TEST(a_segment_behind_one_whose_name_was_lost_is_cut),
+		MARKS_TEST(an_empty_file_behind_a_torn_segment_makes_no_damage_of_it),
+		MARKS_TEST(a_header_torn_before_its_sync_is_made_whole),
 		MARKS_TEST(a_hole_in_what_a_mark_covers_is_damage),
 		MARKS_TEST(a_pause_is_marked_once),
 		MARKS_TEST(a_clean_close_marks_all),
