@@ -14,7 +14,7 @@
 
 #include "torture.h"
 
-enum { LIVES = 24, STEPS_MOST = 700 };
+enum { LIVES = 24, STEPS_MOST = 700, RECOVERY_CALLS = 50 };
 
 struct figures {
 	unsigned cuts, kills, closes, journals, openings, in_recovery, in_close, between;
@@ -37,7 +37,8 @@ static void arm(struct run *run)
 		disk_cut_in(rare[rnd_below(&run->rnd, sizeof(rare) / sizeof(*rare))],
 			    rnd_scale(&run->rnd, 3));
 	else
-		disk_cut_in(CALL_ANY, rnd_scale(&run->rnd, 9));
+		disk_cut_in(CALL_ANY, rnd_scale(&run->rnd, 9) +
+					      (rnd_percent(&run->rnd, 50) ? 0 : RECOVERY_CALLS));
 }
 
 static void power_cut(struct run *run, bool in_close)
@@ -177,7 +178,7 @@ void torture_cuts(uint64_t seed, unsigned cuts, struct tally *tally)
 	figures = (struct figures){ 0 };
 	disk.stats = (struct disk_stats){ 0 };
 	proof_stats = (struct proof_stats){ 0 };
-	while (figures.cuts < cuts && tally->failed < 10) {
+	while (figures.cuts < cuts && tally->failed < (disk.sabotage ? 1 : 10)) {
 		unsigned before = complaints, cuts_before = figures.cuts;
 		struct run run;
 		int i = 0;
@@ -197,5 +198,6 @@ void torture_cuts(uint64_t seed, unsigned cuts, struct tally *tally)
 		if (complaints != before)
 			tally->failed++;
 	}
-	print();
+	if (!disk.sabotage)
+		print();
 }

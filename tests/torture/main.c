@@ -19,7 +19,11 @@ bool complain(const char *format, ...)
 {
 	va_list ap;
 
-	if (complaints++ >= COMPLAINTS_SHOWN || disk.sabotage)
+	if (disk.sabotage && !verbose) {
+		complaints++;
+		return false;
+	}
+	if (complaints++ >= COMPLAINTS_SHOWN)
 		return false;
 	printf("BROKEN (%s): ", where);
 	va_start(ap, format);
@@ -71,6 +75,12 @@ int main(int argc, char **argv)
 		torture_cuts(seed, (unsigned)cuts, &tally);
 	if (wanted(argc, argv, "flips"))
 		torture_flips(seed, &tally);
+	if (wanted(argc, argv, "faults"))
+		torture_faults(seed, &tally);
+	if (wanted(argc, argv, "short"))
+		torture_short_writes(seed, &tally);
+	if (wanted(argc, argv, "sabotage"))
+		torture_sabotage(seed, &tally);
 	disk_fini();
 	model_fini();
 	printf("torture: %u passed, %u failed\n", tally.passed, tally.failed);

@@ -16,6 +16,7 @@ struct place {
 };
 
 struct proof_stats proof_stats;
+bool proof_off;
 static struct place *places; /* of lsn base + 1 + i */
 static size_t n_places, cap_places;
 static uint64_t base, checked;
@@ -154,6 +155,8 @@ bool proof_check(uint64_t lsn)
 {
 	const char *what = "it was never written";
 
+	if (proof_off)
+		return true;
 	for (; checked < lsn; checked++) {
 		size_t i = (size_t)(checked - base);
 		const struct place *p = i < n_places && places[i].inode ? &places[i] : NULL;

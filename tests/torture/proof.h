@@ -14,6 +14,7 @@ struct proof_stats {
 	uint64_t records, acks, segments, snapshots;
 };
 extern struct proof_stats proof_stats;
+extern bool proof_off; /* to see what the cuts notice without it */
 
 /* A journal has been opened: all up to base was found there. */
 void proof_begin(uint64_t base);
