@@ -1,12 +1,16 @@
 /* SPDX-License-Identifier: MIT */
-/* A ring of entries: doubled when full, halved when three quarters are empty. */
+/*
+ * A ring of entries. Small ones double when full, others grow by a quarter: with millions of
+ * records what is unused would else be most of our memory. Halved when three quarters are empty.
+ */
 #include "journal/index.h"
 
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
-enum { INDEX_FIRST = 4 };
+enum { INDEX_FIRST = 4, INDEX_DOUBLES = 64 };
 
 void index_fini(struct index *ix)
 {
@@ -17,11 +21,14 @@ void index_fini(struct index *ix)
 static int index_resize(struct index *ix, uint32_t cap)
 {
 	struct index_entry *ring = malloc((size_t)cap * sizeof(*ring));
+	uint32_t run = ix->cap - ix->start < ix->count ? ix->cap - ix->start : ix->count;
 
 	if (!ring)
 		return -ENOMEM;
-	for (uint32_t i = 0; i < ix->count; i++)
-		ring[i] = *index_at(ix, i);
+	if (ix->count) {
+		memcpy(ring, ix->ring + ix->start, run * sizeof(*ring));
+		memcpy(ring + run, ix->ring, (ix->count - run) * sizeof(*ring));
+	}
 	free(ix->ring);
 	ix->ring = ring;
 	ix->cap = cap;
@@ -31,22 +38,26 @@ static int index_resize(struct index *ix, uint32_t cap)
 
 int index_reserve(struct index *ix)
 {
-	if (ix->count < ix->cap)
+	uint32_t cap = ix->cap;
+
+	if (ix->count < cap)
 		return 0;
-	if (ix->cap > UINT32_MAX / 2)
+	if (cap > UINT32_MAX / 2)
 		return -ENOMEM;
-	return index_resize(ix, ix->cap ? ix->cap * 2 : INDEX_FIRST);
+	return index_resize(ix, cap == 0              ? INDEX_FIRST
+				: cap < INDEX_DOUBLES ? cap * 2
+						      : cap + cap / 4);
 }
 
 void index_push(struct index *ix, struct index_entry entry)
 {
 	assert(ix->count < ix->cap);
-	ix->ring[(ix->start + ix->count++) & (ix->cap - 1)] = entry;
+	*index_at(ix, ix->count++) = entry;
 }
 
 struct index_entry *index_at(const struct index *ix, uint32_t i)
 {
-	return &ix->ring[(ix->start + i) & (ix->cap - 1)];
+	return &ix->ring[i < ix->cap - ix->start ? ix->start + i : i - (ix->cap - ix->start)];
 }
 
 struct index_entry index_pop(struct index *ix)
@@ -54,7 +65,8 @@ struct index_entry index_pop(struct index *ix)
 	struct index_entry entry = ix->ring[ix->start];
 
 	assert(ix->count);
-	ix->start = (ix->start + 1) & (ix->cap - 1);
+	if (++ix->start == ix->cap)
+		ix->start = 0;
 	ix->count--;
 	if (ix->count == 0)
 		index_fini(ix);

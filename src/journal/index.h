@@ -21,7 +21,7 @@ struct index_entry {
 
 struct index {
 	struct index_entry *ring;
-	uint32_t cap, start, count; /* cap is a power of two */
+	uint32_t cap, start, count;
 };
 
 /* Starts as zeros. */
