@@ -12,11 +12,9 @@
  *
  * How far things were synced is only asked when there is a hole; else no file is read twice.
  */
-#include <dirent.h>
 #include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "journal/recover_internal.h"
@@ -261,54 +259,11 @@ static int settle_tails(struct recovery *rv)
 	return rc;
 }
 
-static int compare_found(const void *a, const void *b)
-{
-	uint64_t x = ((const struct found *)a)->number, y = ((const struct found *)b)->number;
-
-	return x < y ? -1 : x > y;
-}
-
-static int list_segments(struct journal *j, struct found **ret, size_t *ret_n)
-{
-	DIR *dir = opendir(j->dir);
-	struct found *found = NULL, *more;
-	size_t n = 0;
-	int rc = 0;
-
-	if (!dir)
-		return -errno;
-	for (struct dirent *d; rc == 0 && (d = readdir(dir));) {
-		struct str name = str_from(d->d_name);
-		uint64_t number;
-
-		if (name.n < 12 || !str_ends(name, STR(".vbj")) ||
-		    str_u64(str_make(name.p, name.n - 4), &number) < 0 || !number)
-			continue;
-		more = realloc(found, (n + 1) * sizeof(*found));
-		if (!more) {
-			rc = -ENOMEM;
-			break;
-		}
-		found = more;
-		found[n++] = (struct found){ .number = number, .fd = -1 };
-	}
-	(void)closedir(dir);
-	if (rc < 0) {
-		free(found);
-		return rc;
-	}
-	if (n)
-		qsort(found, n, sizeof(*found), compare_found);
-	*ret = found;
-	*ret_n = n;
-	return 0;
-}
-
 static int recover_segments(struct recovery *rv, struct err *e)
 {
 	struct journal *j = rv->j;
 	uint64_t number = 0;
-	int rc = list_segments(j, &rv->found, &rv->n_found);
+	int rc = recover_list(rv);
 
 	if (rc < 0)
 		return err_set(e, rc, "journal %s: cannot list it: %s", j->dir, strerror(-rc));
@@ -507,25 +462,6 @@ static void recover_fini(struct recovery *rv)
 	recover_unload(rv);
 }
 
-/* Spares of the right size are used again, as far as the quota goes. */
-static void find_spares(struct journal *j, struct recovered *ret)
-{
-	char name[FILE_NAME_SIZE];
-	struct stat st;
-
-	for (size_t i = 0; i < SPARES_MAX; i++) {
-		spare_name(name, i);
-		if (fstatat(j->dirfd, name, &st, 0) < 0)
-			continue;
-		ret->spares[i] =
-			(size_t)st.st_size == j->options.segment_bytes &&
-			segments_bytes(j) + j->options.segment_bytes <= j->options.quota_bytes;
-		j->n_spares += ret->spares[i];
-		if (!ret->spares[i])
-			(void)j->sys->unlinkat(j->dirfd, name, 0);
-	}
-}
-
 /* What the writer goes on with; an index of another segment or of a torn one is none. */
 static void take_image(struct recovery *rv, struct recovered *ret)
 {
@@ -555,7 +491,7 @@ int journal_recover(struct journal *j, struct recovered *ret, struct err *e)
 	if (rc == 0)
 		take_image(&rv, ret);
 	if (rc == 0)
-		find_spares(j, ret);
+		recover_find_spares(j, ret);
 	recover_fini(&rv);
 	if (rc == 0 && (j->stats.segments || j->stats.damaged || j->stats.torn_bytes))
 		log_info(j->log, "journal recovered",

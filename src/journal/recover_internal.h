@@ -2,6 +2,7 @@
 /*
  * What recovery's files share.
  *
+ *   list.c     which files are there
  *   recover.c  the order of things: segments, tails, states, repair
  *   load.c     files into memory: a segment becomes a list of items
  *   apply.c    items become streams and their indexes
@@ -55,6 +56,11 @@ struct recovery {
 	size_t n, mapped;
 	int rc;
 };
+
+/* list.c: fills rv->found, removes index files that belong to nothing. 0 or a negative errno. */
+int recover_list(struct recovery *rv);
+/* Spares of the right size are used again, as far as the quota goes. */
+void recover_find_spares(struct journal *j, struct recovered *ret);
 
 /* load.c */
 void recover_unload(struct recovery *rv);

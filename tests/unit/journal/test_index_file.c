@@ -164,6 +164,22 @@ static void an_index_file_goes_with_its_segment(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+static void an_index_file_without_a_segment_is_removed(void **state)
+{
+	struct fx *fx = *state;
+	char path[128];
+
+	fill(fx);
+	fx_close(fx);
+	fx_spill(fx, "00000777.vbi", "left over", 9);
+	fx_open(fx);
+	check(fx);
+	(void)snprintf(path, sizeof(path), "%s/00000777.vbi", fx->dir);
+	assert_int_equal(access(path, F_OK), -1);
+	(void)snprintf(path, sizeof(path), "%s/00000001.vbi", fx->dir);
+	assert_int_equal(access(path, F_OK), 0);
+}
+
 static ssize_t failing_pwritev(int fd, const struct iovec *iov, int n, off_t at)
 {
 	char path[64], name[256];
@@ -204,6 +220,7 @@ int main(void)
 		INDEX_TEST(an_old_index_file_hides_nothing_behind_it),
 		INDEX_TEST(a_bad_index_file_is_not_used),
 		INDEX_TEST(an_index_file_goes_with_its_segment),
+		INDEX_TEST(an_index_file_without_a_segment_is_removed),
 		INDEX_TEST(an_index_file_that_cannot_be_written_is_missed_by_nobody),
 	};
 
