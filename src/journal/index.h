@@ -34,6 +34,15 @@ struct index_entry *index_at(const struct index *ix, uint32_t i);
 /* Takes the front one off; count > 0. */
 struct index_entry index_pop(struct index *ix);
 
+/* The next push is near: has the place where it goes fetched into the cache. */
+static inline void index_prefetch(const struct index *ix)
+{
+	uint64_t at = (uint64_t)ix->start + ix->count;
+
+	if (ix->ring)
+		__builtin_prefetch(&ix->ring[at < ix->cap ? at : at - ix->cap], 1);
+}
+
 static inline bool index_missing(const struct index_entry *entry)
 {
 	return entry->offset == 0;

@@ -271,6 +271,11 @@ int index_file_load_take(struct index_file *x, char *bytes, size_t n, uint64_t n
 	return x->facts.sealed ? 1 : learn_streams(x);
 }
 
+uint32_t index_item_peek(struct str rest, size_t n)
+{
+	return rest.n >= (n + 1) * ITEM ? le32_get(rest.p + n * ITEM + 4) : UINT32_MAX;
+}
+
 /* The mark behind an item: false when the bytes end inside. */
 static bool take_mark(struct str *rest, struct index_item *item)
 {

@@ -70,6 +70,8 @@ int index_file_load_take(struct index_file *x, char *bytes, size_t n, uint64_t n
 			 uint64_t generation);
 /* Takes one item off: false at the end. *rest begins as index_file_items. */
 bool index_item_next(struct str *rest, struct index_item *ret);
+/* The stream of the n-th item from here, if all in between are of the usual length; else anything. */
+uint32_t index_item_peek(struct str rest, size_t n);
 
 static inline struct str index_file_items(const struct index_file *x)
 {

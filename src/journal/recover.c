@@ -91,6 +91,7 @@ static void apply_image(struct recovery *rv, struct found *f)
 			f->tail += facts->end - item.offset;
 			break;
 		}
+		recover_ahead(rv, rest);
 		recover_apply(rv, &item);
 	}
 	if (!rv->torn && facts->lsn)

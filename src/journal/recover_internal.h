@@ -76,6 +76,8 @@ int recover_load_segment(struct recovery *rv, struct found *f, struct index_file
 
 /* apply.c: one item of segment rv->s. Failures stay in rv->rc. */
 void recover_apply(struct recovery *rv, const struct index_item *item);
+/* Looks at the items that will be applied soon; no more than a hint. */
+void recover_ahead(const struct recovery *rv, struct str rest);
 
 /* problem.c. Bytes of file `number` (0: the states), and what a start does: "skips it". */
 void recover_report(struct recovery *rv, uint64_t number, size_t offset, size_t n, const char *what,
