@@ -98,10 +98,15 @@ static void jstream_skip_to(struct recovery *rv, struct jstream *js, uint64_t se
 	}
 }
 
+static struct record item_record(const struct index_item *item)
+{
+	return (struct record){ .wall_ms = (uint64_t)item->wall_s * 1000, .body.n = item->length };
+}
+
 static void apply_data(struct recovery *rv, const struct index_item *item)
 {
 	struct jstream *js = jstream_at(rv, item->ordinal, true);
-	struct record r = { .wall_ms = (uint64_t)item->wall_s * 1000, .body.n = item->length };
+	struct record r = item_record(item);
 
 	if (!js)
 		return;
@@ -115,6 +120,46 @@ static void apply_data(struct recovery *rv, const struct index_item *item)
 		jstream_skip_to(rv, js, item->seq);
 	if (rv->rc == 0)
 		rv->rc = jstream_push(rv->j, js, rv->s, item->offset, &r);
+	rv->j->stats.recovered++;
+}
+
+/* Places without records from seq on, in front of what is there. */
+static bool jstream_reach_back(struct recovery *rv, struct jstream *js, uint64_t seq)
+{
+	if (seq == 0 || js->first - seq > GAP_MAX)
+		return false;
+	while (js->first > seq && rv->rc == 0) {
+		if (index_reserve(&js->index) < 0)
+			rv->rc = -ENOMEM;
+		else
+			index_push_missing_front(&js->index);
+		js->first -= rv->rc == 0;
+	}
+	return rv->rc == 0;
+}
+
+/*
+ * A record that lay in an older segment, which may be gone: then younger ones were read before it.
+ * It was alive when it was copied, so no mark that was read until now says otherwise.
+ */
+static void apply_copy(struct recovery *rv, const struct index_item *item)
+{
+	struct jstream *js = jstream_at(rv, item->ordinal, false);
+	struct record r = item_record(item);
+
+	if (!js || item->seq >= js->next) {
+		apply_data(rv, item);
+		return;
+	}
+	js->mention = rv->s->number;
+	if (item->seq < js->first && !jstream_reach_back(rv, js, item->seq)) {
+		if (rv->rc == 0)
+			recover_report(rv, rv->s->number, item->offset, item->size,
+				       "a number out of order", "skips it");
+		return;
+	}
+	segment_hold(rv->j, rv->s, record_size(item->length));
+	jstream_move(rv->j, js, item->seq, jstream_entry(rv->s, item->offset, &r));
 	rv->j->stats.recovered++;
 }
 
@@ -197,6 +242,9 @@ void recover_apply(struct recovery *rv, const struct index_item *item)
 	switch (item->type) {
 	case RECORD_DATA:
 		apply_data(rv, item);
+		break;
+	case RECORD_COPY:
+		apply_copy(rv, item);
 		break;
 	case RECORD_NAME:
 	case RECORD_TRIM:

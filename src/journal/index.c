@@ -55,6 +55,14 @@ void index_push(struct index *ix, struct index_entry entry)
 	*index_at(ix, ix->count++) = entry;
 }
 
+void index_push_missing_front(struct index *ix)
+{
+	assert(ix->count < ix->cap);
+	ix->start = (ix->start ? ix->start : ix->cap) - 1;
+	ix->ring[ix->start] = (struct index_entry){ 0 };
+	ix->count++;
+}
+
 struct index_entry *index_at(const struct index *ix, uint32_t i)
 {
 	return &ix->ring[i < ix->cap - ix->start ? ix->start + i : i - (ix->cap - ix->start)];

@@ -29,6 +29,8 @@ void index_fini(struct index *ix);
 /* Room for one more: 0 or -ENOMEM; index_push then can't fail. */
 int index_reserve(struct index *ix);
 void index_push(struct index *ix, struct index_entry entry);
+/* A missing one in front of all others; room was reserved. */
+void index_push_missing_front(struct index *ix);
 /* i < count, from the front. Valid until the next push or pop. */
 struct index_entry *index_at(const struct index *ix, uint32_t i);
 /* Takes the front one off; count > 0. */

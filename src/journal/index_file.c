@@ -181,7 +181,7 @@ int index_file_add(struct index_file *x, size_t offset, const struct record *r)
 		item.type = INDEX_MALFORMED;
 	if (item.type == INDEX_MALFORMED)
 		rc = put_item(x, &item, str_make(NULL, 0));
-	else if (r->type <= RECORD_DROP)
+	else if (r->type <= RECORD_DROP || r->type == RECORD_COPY)
 		rc = add_stream_record(x, &item, r);
 	facts->records++;
 	facts->end = offset + record_size(r->body.n);

@@ -138,6 +138,7 @@ static void on_flush(void *arg)
 		segments_sweep(j);
 		marks_put(j);
 		submit(j);
+		compact_wake(j);
 		task_cancel(&j->flush); /* which the marks asked for again */
 	}
 	if (!j->failed && (j->sweep_due || !list_empty(&j->trimmed)))
@@ -185,6 +186,7 @@ static void on_progress(void *arg)
 		log_warn(j->log, stalled ? "disk has room again" : "disk full", "dir=%s then=%s",
 			 j->dir, stalled ? "going on" : "refusing appends, trying again");
 	marks_progress(j);
+	compact_progress(j);
 	segments_remove(j);
 	failed_now = j->seen.failed && !j->failed;
 	if (failed_now) {
@@ -224,7 +226,7 @@ static int append(struct journal *j, struct jstream *js, struct record *r, const
 	if (rc == 0)
 		rc = index_reserve(&js->index);
 	if (rc == 0)
-		rc = jstream_reserve(j, js, size, true);
+		rc = jstream_reserve(j, js, size, ROOM_DATA);
 	if (rc < 0)
 		return rc;
 	offset = j->current->end;
@@ -460,6 +462,7 @@ struct journal *journal_create(const struct journal_inject *in)
 	marks_init(j);
 	segments_init(j);
 	timer_init(&j->age_timer, j->loop, jstreams_check_age, j);
+	timer_init(&j->compact_timer, j->loop, compact_on_timer, j);
 	return j;
 }
 
@@ -468,6 +471,7 @@ struct journal *journal_destroy(struct journal *j)
 	if (!j)
 		return NULL;
 	reads_abandon(j);
+	compact_abandon(j);
 	task_cancel(&j->flush);
 	map_for_each (it, &j->ids)
 		jstream_forget(j, container_of(it, struct jstream, id_node));
@@ -476,6 +480,7 @@ struct journal *journal_destroy(struct journal *j)
 	timer_stop(&j->age_timer);
 	timer_stop(&j->marks.timer);
 	timer_stop(&j->spare_timer);
+	timer_stop(&j->compact_timer);
 	map_fini(&j->streams);
 	map_fini(&j->ids);
 	for (size_t i = 0; i < j->n_slots; i++)
@@ -527,6 +532,7 @@ int journal_open_injected(const struct journal_inject *in, struct journal **ret,
 		return rc;
 	}
 	*ret = j;
+	compact_wake(j);
 	return 0;
 }
 

@@ -6,7 +6,7 @@
  *   stream.c   names, marks, trim, drop, age         read.c     reads in the thread pool
  *   recover.c  what is on the disk at the start      state.c    the table of states
  *   age.c      the clock that ages are counted by    problem.c  what is wrong: log or checker
- *   check.c    recovery that changes nothing
+ *   check.c    recovery that changes nothing         compact.c  copies that empty a segment
  */
 #ifndef VOXBUS_JOURNAL_INTERNAL_H
 #define VOXBUS_JOURNAL_INTERNAL_H
@@ -23,9 +23,16 @@
 
 enum {
 	NAME_COPIES = 2,   /* names are written twice: all records of a stream depend on one */
-	GAP_MAX = 1 << 20, /* lost records in a row that an index keeps places for */
+	GAP_MAX = 1 << 24, /* records in a row that an index keeps places for without having them */
 	STREAMS_MAX = 1 << 20,
 	NAME_MAX_BYTES = 4096,
+};
+
+/* What room is asked for, and so what may be used up for it. */
+enum room_for {
+	ROOM_MARKS,  /* names, trims, drops: all there is, because they free some */
+	ROOM_COPIES, /* they free some, too, but leave the rest of the last segment to the marks */
+	ROOM_DATA,   /* the same, and obeys the quota */
 };
 
 /* A dropped stream whose records may still lie in segments from `since` on. */
@@ -40,7 +47,9 @@ struct segment {
 	size_t end;          /* the next record goes here */
 	size_t written;      /* readable up to here */
 	uint64_t last_lsn;   /* of the last record in it */
-	uint64_t live;       /* records in the indexes */
+	uint64_t live;       /* records in the indexes, or copied here and not yet in them */
+	uint64_t live_bytes; /* of these records */
+	bool compacted;      /* all that could be moved away was */
 	size_t name_bytes;   /* what the names of `streams` take */
 	struct list streams; /* struct jstream.named_link */
 	struct tomb *tombs;
@@ -94,18 +103,19 @@ struct journal {
 	struct segment **slots;    /* NULL where free */
 	size_t n_slots;
 	struct segment *current; /* NULL: the next record begins one */
-	uint64_t next_number, disk_bytes;
-	size_t n_spares;      /* segments that are there and not used yet */
-	size_t n_recycling;   /* dead ones on their way to be such */
-	uint64_t spares_seen; /* of writer_report.spares_made */
+	size_t n_spares;         /* segments that are there and not used yet */
+	size_t n_recycling;      /* dead ones on their way to be such */
+	uint64_t spares_seen;    /* of writer_report.spares_made */
 	bool spare_asked;
 	struct timer spare_timer;
+	uint64_t next_number, disk_bytes, live_bytes;
+	struct compaction *compaction; /* NULL: none is under way */
 	struct states states;
 	struct list chunks, state_chunks, spare; /* struct chunk.link */
 	size_t n_spare, inflight;
 	struct list reads; /* struct read.link */
 	struct task flush;
-	struct timer trim_timer, age_timer;
+	struct timer trim_timer, age_timer, compact_timer;
 	struct writer *writer;
 	struct writer_report seen;
 	struct marks marks;
@@ -160,13 +170,16 @@ void journal_writer_options(struct journal *j, struct writer_options *ret);
 int segment_create_take(struct journal *j, int fd, const struct file_header *h,
 			struct segment **ret);
 struct segment *segment_destroy(struct journal *j, struct segment *s);
-/* A current segment with `need` bytes free, or a new one with `fresh`. Data obeys the quota. */
-int segment_room(struct journal *j, size_t need, size_t fresh, bool data);
+/* A current segment with `need` bytes free, or a new one with `fresh`. 0, -ENOSPC or -ENOMEM. */
+int segment_room(struct journal *j, size_t need, size_t fresh, enum room_for what);
 /* What the writer reported moved: spares that are there, a disk that is full. */
 void segments_progress(struct journal *j);
 void segments_init(struct journal *j);
 /* Bytes on the disk, spares included. */
 uint64_t segments_bytes(const struct journal *j);
+/* Counts a record of that size in it as alive; dead again. */
+void segment_hold(struct journal *j, struct segment *s, size_t size);
+void segment_release(struct journal *j, struct segment *s, size_t size);
 int segment_bury(struct segment *s, struct tomb tomb);
 /* Retires dead segments; hands those to the writer whose successors' names are durable. */
 void segments_sweep(struct journal *j);
@@ -182,13 +195,28 @@ struct jstream *jstream_unref(struct jstream *js);
 void jstream_forget(struct journal *j, struct jstream *js);
 void jstream_set_named(struct jstream *js, struct segment *s);
 /* Room for a record of that stream in the current segment, and its name before it. */
-int jstream_reserve(struct journal *j, struct jstream *js, size_t size, bool data);
+int jstream_reserve(struct journal *j, struct jstream *js, size_t size, enum room_for what);
+/* The place of that record. */
+struct index_entry jstream_entry(const struct segment *s, size_t offset, const struct record *r);
 int jstream_push(struct journal *j, struct jstream *js, struct segment *s, size_t offset,
 		 const struct record *r);
+/* Moves the place of a record, which may be missing, to where it is held already. */
+void jstream_move(struct journal *j, struct jstream *js, uint64_t seq, struct index_entry to);
+/* Leaves a record without a place: it is damaged. */
+void jstream_lose_record(struct journal *j, struct jstream *js, uint64_t seq);
 void jstream_cut(struct journal *j, struct jstream *js, uint64_t seq);
 int jstream_put_drop(struct journal *j, uint64_t id, uint64_t since);
 void jstreams_put_marks(struct journal *j);
 void jstreams_check_age(void *journal);
+
+/* compact.c. Looks for a segment to empty, in a while, if that may be worth it. Cheap. */
+void compact_wake(struct journal *j);
+/* Goes on if it can: something was written, or there is room again. */
+void compact_progress(struct journal *j);
+/* The segment goes away; the journal does. */
+void compact_forget(struct journal *j, const struct segment *s);
+void compact_abandon(struct journal *j);
+void compact_on_timer(void *journal);
 
 /* read.c: reads on their way are forgotten. */
 void reads_abandon(struct journal *j);

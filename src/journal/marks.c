@@ -74,7 +74,7 @@ static int put_mark(struct journal *j, int kind)
 	int rc = 0;
 
 	if (kind == MARK_SEGMENTS)
-		rc = segment_room(j, record_size(8), record_size(8), false);
+		rc = segment_room(j, record_size(8), record_size(8), ROOM_MARKS);
 	le64_put(body, j->marks.durable[kind]);
 	if (rc == 0)
 		rc = journal_put_record(j, kind == MARK_SEGMENTS ? j->current : NULL, &r, &part, 1);

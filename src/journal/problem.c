@@ -42,7 +42,7 @@ static size_t name_record(struct journal *j, struct str bytes, uint64_t generati
 	js = jstream_by_id(j, r.stream);
 	p->what = "a damaged record";
 	p->stream = r.stream;
-	p->seq = r.type == RECORD_DATA ? r.seq : 0;
+	p->seq = record_is_data(&r) ? r.seq : 0;
 	p->name = js && js->name ? jstream_name(js) : str_make(NULL, 0);
 	return record_size(r.body.n);
 }

@@ -87,41 +87,45 @@ static void on_pool(void *arg)
 
 		it->bad = record_read(str_make(rd->buffer + it->at, it->size), it->file->generation,
 				      &r) <= 0 ||
-			  r.type != RECORD_DATA || r.stream != rd->js->id || r.seq != it->seq;
+			  !record_is_data(&r) || r.stream != rd->js->id || r.seq != it->seq;
 		if (!it->bad)
 			rd->records[rd->n_records++] =
 				(struct journal_record){ r.seq, r.wall_ms, r.body };
 	}
 }
 
-/* What was bad is bad for ever: nobody shall come here again. */
-static void forget_bad(struct read *rd)
+/*
+ * What was bad is bad for ever: nobody shall come here again. True: some of it lies elsewhere by
+ * now, so that it says nothing; all is to be read again.
+ */
+static bool forget_bad(struct read *rd)
 {
 	struct journal *j = rd->journal;
 	struct jstream *js = rd->js;
+	bool moved = false;
 
-	for (size_t i = 0; i < rd->n_items; i++) {
+	for (size_t i = 0; i < rd->n_items && !js->dropped; i++) {
 		const struct read_item *it = &rd->items[i];
-		struct index_entry *entry;
+		const struct index_entry *entry;
 
-		if (!it->bad)
-			continue;
-		log_warn(j->log, "journal damaged",
-			 "dir=%s segment=%" PRIu64 " offset=%" PRIu64 " seq=%" PRIu64 " then=%s",
-			 j->dir, it->file->number, it->offset, it->seq, "record left out");
-		if (js->dropped || it->seq < js->first)
+		if (!it->bad || it->seq < js->first)
 			continue;
 		entry = index_at(&js->index, (uint32_t)(it->seq - js->first));
 		if (index_missing(entry))
 			continue;
-		j->stats.records--;
-		j->stats.damaged++;
-		if (--j->slots[entry->slot]->live == 0)
-			j->sweep_due = true;
-		*entry = (struct index_entry){ 0 };
+		if (j->slots[entry->slot]->file != it->file ||
+		    (uint64_t)entry->offset * RECORD_ALIGN != it->offset) {
+			moved = true;
+			continue;
+		}
+		log_warn(j->log, "journal damaged",
+			 "dir=%s segment=%" PRIu64 " offset=%" PRIu64 " seq=%" PRIu64 " then=%s",
+			 j->dir, it->file->number, it->offset, it->seq, "record left out");
+		jstream_lose_record(j, js, it->seq);
 	}
 	if (!js->dropped)
 		jstream_cut(j, js, js->first);
+	return moved;
 }
 
 static void on_done(void *arg)
@@ -133,8 +137,8 @@ static void on_done(void *arg)
 		(void)read_free(rd);
 		return;
 	}
-	if (rc == 0)
-		forget_bad(rd);
+	if (rc == 0 && forget_bad(rd))
+		rd->n_records = 0;
 	if (rd->n_records)
 		rc = 0;
 	else if (rc == 0 && rd->n_items && !rd->js->dropped)

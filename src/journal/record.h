@@ -28,6 +28,7 @@ enum record_type {
 	RECORD_PUT,      /* body = length of the key (2 bytes), key, value */
 	RECORD_DELETE,   /* body = key */
 	RECORD_SYNC,     /* body = an lsn (8 bytes): up to it all of this kind of file is synced */
+	RECORD_COPY,     /* as data, moved here from an older segment */
 	RECORD_TYPES,
 };
 
@@ -77,6 +78,11 @@ size_t record_restamp(char *at, uint64_t generation);
 int record_header(struct str bytes, uint64_t generation, struct record *ret);
 /* The whole record: 1, 0 when the bytes end inside, -EBADMSG. record_size(body.n) is its length. */
 int record_read(struct str bytes, uint64_t generation, struct record *ret);
+
+static inline bool record_is_data(const struct record *r)
+{
+	return r->type == RECORD_DATA || r->type == RECORD_COPY;
+}
 
 /* The parts of a body: false when it is malformed. */
 bool record_mark(const struct record *r, uint64_t *ret_next, struct str *ret_name);

@@ -431,7 +431,7 @@ static int repair(struct recovery *rv)
 		if (rc < 0 || js->mention <= js->named->number)
 			continue;
 		jstream_set_named(js, NULL);
-		rc = jstream_reserve(j, js, 0, false);
+		rc = jstream_reserve(j, js, 0, ROOM_MARKS);
 	}
 	return rc;
 }

@@ -70,6 +70,7 @@ struct segment *segment_destroy(struct journal *j, struct segment *s)
 		return NULL;
 	while (!list_empty(&s->streams))
 		jstream_set_named(container_of(s->streams.next, struct jstream, named_link), NULL);
+	compact_forget(j, s);
 	j->slots[s->slot] = NULL;
 	j->disk_bytes -= s->size;
 	j->stats.segments--;
@@ -156,7 +157,7 @@ static int segment_begin(struct journal *j, size_t size)
 	return 0;
 }
 
-int segment_room(struct journal *j, size_t need, size_t fresh, bool data)
+int segment_room(struct journal *j, size_t need, size_t fresh, enum room_for what)
 {
 	size_t size = j->options.segment_bytes,
 	       rest = j->current ? j->current->size - j->current->end : 0;
@@ -164,14 +165,31 @@ int segment_room(struct journal *j, size_t need, size_t fresh, bool data)
 
 	if (size < FILE_HEADER + fresh)
 		size = FILE_HEADER + fresh;
-	if (data && segments_bytes(j) > j->options.quota_bytes)
+	if (what == ROOM_DATA && segments_bytes(j) > j->options.quota_bytes)
 		return -ENOSPC;
 	spare_ask(j);
 	more = (j->n_spares && size == j->options.segment_bytes) ||
-	       (quota_allows(j, size) && !j->seen.no_room);
-	if (data && !more && rest < need + (j->current ? rest_kept(j->current) : 0))
+	       ((what == ROOM_COPIES || quota_allows(j, size)) && !j->seen.no_room);
+	if (what != ROOM_MARKS && !more && rest < need + (j->current ? rest_kept(j->current) : 0))
 		return -ENOSPC;
 	return rest >= need ? 0 : segment_begin(j, size);
+}
+
+void segment_hold(struct journal *j, struct segment *s, size_t size)
+{
+	s->live++;
+	s->live_bytes += size;
+	j->live_bytes += size;
+}
+
+void segment_release(struct journal *j, struct segment *s, size_t size)
+{
+	s->live_bytes -= size;
+	j->live_bytes -= size;
+	if (--s->live == 0) {
+		j->sweep_due = true;
+		task_defer(&j->flush);
+	}
 }
 
 int segment_bury(struct segment *s, struct tomb tomb)
@@ -205,7 +223,7 @@ static int segment_retire(struct journal *j, struct segment *s)
 
 	while (rc == 0 && !list_empty(&s->streams))
 		rc = jstream_reserve(j, container_of(s->streams.next, struct jstream, named_link),
-				     0, false);
+				     0, ROOM_MARKS);
 	while (rc == 0 && s->n_tombs) {
 		struct tomb tomb = s->tombs[s->n_tombs - 1];
 

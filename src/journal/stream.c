@@ -166,11 +166,11 @@ static int put_mark(struct journal *j, const struct jstream *js, enum record_typ
 	return journal_put_record(j, j->current, &r, parts, n);
 }
 
-int jstream_reserve(struct journal *j, struct jstream *js, size_t size, bool data)
+int jstream_reserve(struct journal *j, struct jstream *js, size_t size, enum room_for what)
 {
 	size_t names = names_size(js);
 	bool named = js->named && js->named == j->current;
-	int rc = segment_room(j, size + (named ? 0 : names), size + names, data);
+	int rc = segment_room(j, size + (named ? 0 : names), size + names, what);
 
 	if (rc < 0 || js->named == j->current)
 		return rc;
@@ -181,6 +181,12 @@ int jstream_reserve(struct journal *j, struct jstream *js, size_t size, bool dat
 	return rc;
 }
 
+struct index_entry jstream_entry(const struct segment *s, size_t offset, const struct record *r)
+{
+	return (struct index_entry){ s->slot, (uint32_t)(offset / RECORD_ALIGN),
+				     (uint32_t)r->body.n, (uint32_t)(r->wall_ms / 1000) };
+}
+
 int jstream_push(struct journal *j, struct jstream *js, struct segment *s, size_t offset,
 		 const struct record *r)
 {
@@ -188,13 +194,37 @@ int jstream_push(struct journal *j, struct jstream *js, struct segment *s, size_
 
 	if (rc < 0)
 		return rc;
-	index_push(&js->index,
-		   (struct index_entry){ s->slot, (uint32_t)(offset / RECORD_ALIGN),
-					 (uint32_t)r->body.n, (uint32_t)(r->wall_ms / 1000) });
+	index_push(&js->index, jstream_entry(s, offset, r));
 	js->next++;
-	s->live++;
+	segment_hold(j, s, record_size(r->body.n));
 	j->stats.records++;
 	return 0;
+}
+
+static void entry_release(struct journal *j, const struct index_entry *entry)
+{
+	if (index_missing(entry))
+		return;
+	j->stats.records--;
+	segment_release(j, j->slots[entry->slot], record_size(entry->length));
+}
+
+void jstream_move(struct journal *j, struct jstream *js, uint64_t seq, struct index_entry to)
+{
+	struct index_entry *entry = index_at(&js->index, (uint32_t)(seq - js->first));
+
+	entry_release(j, entry);
+	*entry = to;
+	j->stats.records++;
+}
+
+void jstream_lose_record(struct journal *j, struct jstream *js, uint64_t seq)
+{
+	struct index_entry *entry = index_at(&js->index, (uint32_t)(seq - js->first));
+
+	entry_release(j, entry);
+	*entry = (struct index_entry){ 0 };
+	j->stats.damaged++;
 }
 
 static void jstream_pop(struct journal *j, struct jstream *js)
@@ -202,13 +232,7 @@ static void jstream_pop(struct journal *j, struct jstream *js)
 	struct index_entry entry = index_pop(&js->index);
 
 	js->first++;
-	if (index_missing(&entry))
-		return;
-	j->stats.records--;
-	if (--j->slots[entry.slot]->live == 0) {
-		j->sweep_due = true;
-		task_defer(&j->flush);
-	}
+	entry_release(j, &entry);
 }
 
 void jstream_cut(struct journal *j, struct jstream *js, uint64_t seq)
@@ -234,7 +258,7 @@ static void mark_later(struct journal *j, struct jstream *js)
 static int mark_now(struct journal *j, struct jstream *js)
 {
 	struct segment *before = js->named;
-	int rc = jstream_reserve(j, js, record_size(8), false);
+	int rc = jstream_reserve(j, js, record_size(8), ROOM_MARKS);
 
 	/* A name is a mark too. */
 	if (rc == 0 && js->named == before)
@@ -287,7 +311,7 @@ int jstream_skip(struct jstream *js, uint64_t seq)
 int jstream_put_drop(struct journal *j, uint64_t id, uint64_t since)
 {
 	struct record r = { .type = RECORD_DROP, .stream = id, .wall_ms = age_now(&j->age) };
-	int rc = segment_room(j, record_size(0), record_size(0), false);
+	int rc = segment_room(j, record_size(0), record_size(0), ROOM_MARKS);
 
 	if (rc == 0)
 		rc = segment_bury(j->current, (struct tomb){ id, since });
