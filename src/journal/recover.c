@@ -226,6 +226,20 @@ static int remove_empty(struct recovery *rv, struct found *f)
 	return unlink_segment(rv, f->number);
 }
 
+/*
+ * It is written on, because those behind it were torn: an index file that says that nothing
+ * follows must go. The directory is synced with the states, before anything is appended.
+ */
+static void unseal(struct recovery *rv, const struct found *f)
+{
+	char name[FILE_NAME_SIZE];
+
+	if (!f->sealed)
+		return;
+	index_file_name(name, f->number);
+	(void)rv->j->sys->unlinkat(rv->j->dirfd, name, 0);
+}
+
 /* After all are read: which ends are torn, which are damaged; where to go on. */
 static int settle_tails(struct recovery *rv)
 {
@@ -248,6 +262,7 @@ static int settle_tails(struct recovery *rv)
 					       "skips it");
 		} else if (i == last) {
 			j->current = f->s;
+			unseal(rv, f);
 			rc = cut_tail(rv, f->s, f->tail);
 		} else {
 			rc = remove_empty(rv, f);

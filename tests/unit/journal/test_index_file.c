@@ -164,6 +164,31 @@ static void an_index_file_goes_with_its_segment(void **state)
 	assert_int_equal(access(path, F_OK), -1);
 }
 
+/* The segment behind is lost in a power cut, and the sealed one is written on. */
+static void a_sealed_segment_that_is_written_on_loses_its_seal(void **state)
+{
+	struct fx *fx = *state;
+	struct jstream *js;
+	char name[FILE_NAME_SIZE], path[128];
+	uint64_t number;
+
+	fill(fx);
+	js = fx_stream(fx, "s0");
+	number = fx->j->current->number;
+	fx_settle(fx, fx_append(fx, js, "x"));
+	fx_close(fx);
+	file_name(name, number);
+	(void)snprintf(path, sizeof(path), "%s/%s", fx->dir, name);
+	assert_int_equal(unlink(path), 0);
+	fx_open(fx);
+	assert_int_equal(fx->j->current->number, number - 1);
+	(void)fx_append(fx, fx_stream(fx, "after"), "y");
+	index_file_name(name, number - 1);
+	assert_int_equal(faccessat(fx->j->dirfd, name, F_OK, 0), -1);
+	fx_reopen(fx);
+	assert_int_equal(jstream_next(fx_stream(fx, "after")), 2);
+}
+
 static void an_index_file_without_a_segment_is_removed(void **state)
 {
 	struct fx *fx = *state;
@@ -220,6 +245,7 @@ int main(void)
 		INDEX_TEST(an_old_index_file_hides_nothing_behind_it),
 		INDEX_TEST(a_bad_index_file_is_not_used),
 		INDEX_TEST(an_index_file_goes_with_its_segment),
+		INDEX_TEST(a_sealed_segment_that_is_written_on_loses_its_seal),
 		INDEX_TEST(an_index_file_without_a_segment_is_removed),
 		INDEX_TEST(an_index_file_that_cannot_be_written_is_missed_by_nobody),
 	};
