@@ -256,8 +256,10 @@ int index_file_load_take(struct index_file *x, char *bytes, size_t n, uint64_t n
 	    memcmp(at, trailer_magic, sizeof(trailer_magic)) != 0 ||
 	    le32_get(at + TRAILER_CRC) != crc32c(0, bytes, n - INDEX_FILE_TRAILER + TRAILER_CRC))
 		return 0;
-	if (index_file_begin(x, number, generation) < 0)
+	if (index_file_begin(x, number, generation) < 0) {
+		free(bytes);
 		return -ENOMEM;
+	}
 	free(x->bytes);
 	x->bytes = bytes;
 	x->cap = n;

@@ -30,6 +30,7 @@ struct mail {
 	void (*notify)(void *arg); /* NULL: nobody is there any more */
 	void *arg;
 	struct writer *writer;
+	struct post post;
 };
 
 static void on_post(void *arg)
@@ -48,18 +49,11 @@ static void on_post(void *arg)
 
 void writer_post(struct writer *w)
 {
-	const struct timespec pause = { 0, 1000000 };
-
 	pthread_cond_broadcast(&w->moved);
-	while (!w->posted) {
-		if (loop_post(w->o.loop, on_post, w->mail) == 0) {
-			w->posted = true;
-			return;
-		}
-		pthread_mutex_unlock(&w->mutex);
-		(void)nanosleep(&pause, NULL);
-		pthread_mutex_lock(&w->mutex);
-	}
+	if (w->posted)
+		return;
+	w->posted = true;
+	loop_post(w->o.loop, &w->mail->post, on_post, w->mail);
 }
 
 void writer_fail(struct writer *w, int rc, const char *what, uint64_t number)
@@ -183,7 +177,7 @@ int writer_create(const struct writer_options *options, struct writer **ret)
 		free(w);
 		return -ENOMEM;
 	}
-	*w->mail = (struct mail){ options->notify, options->arg, w };
+	*w->mail = (struct mail){ .notify = options->notify, .arg = options->arg, .writer = w };
 	for (struct list *l[] = { &w->chunks, &w->state_chunks, &w->done, &w->dirty, &w->removals,
 				  &w->removed, &w->batch, &w->state_batch, &w->written, &w->sealed,
 				  NULL },

@@ -18,12 +18,6 @@
 
 enum { MANUAL_START_MS = 1000 };
 
-struct post {
-	struct list link; /* loop.posts */
-	void (*fn)(void *arg);
-	void *arg;
-};
-
 struct work {
 	uv_work_t req;
 	void (*work)(void *arg);
@@ -137,7 +131,6 @@ static void on_wake(uv_async_t *handle)
 
 		list_del(&p->link);
 		p->fn(p->arg);
-		free(p);
 	}
 }
 
@@ -308,18 +301,13 @@ void task_cancel(struct task *t)
 	list_del(&t->link);
 }
 
-int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg)
+void loop_post(struct loop *loop, struct post *post, void (*fn)(void *arg), void *arg)
 {
-	struct post *p = malloc(sizeof(*p));
-
-	if (!p)
-		return -ENOMEM;
-	*p = (struct post){ .fn = fn, .arg = arg };
+	*post = (struct post){ .fn = fn, .arg = arg };
 	uv_mutex_lock(&loop->mutex);
-	list_add_tail(&loop->posts, &p->link);
+	list_add_tail(&loop->posts, &post->link);
 	uv_mutex_unlock(&loop->mutex);
 	(void)uv_async_send(&loop->wake);
-	return 0;
 }
 
 static void on_work(uv_work_t *req)

@@ -75,8 +75,17 @@ static inline bool task_waiting(const struct task *t)
 	return !list_empty(&t->link);
 }
 
-/* From any thread: fn(arg) runs on the loop's, in the order of the posts. 0 or -ENOMEM. */
-int loop_post(struct loop *loop, void (*fn)(void *arg), void *arg);
+struct post {
+	struct list link; /* loop.posts */
+	void (*fn)(void *arg);
+	void *arg;
+};
+
+/*
+ * From any thread: fn(arg) runs on the loop's, in the order of the posts. The post is the loop's from now
+ * until fn is called, and needs no memory: what a thread has to tell is told.
+ */
+void loop_post(struct loop *loop, struct post *post, void (*fn)(void *arg), void *arg);
 /*
  * work(arg) on a thread of libuv's pool, then done(arg) on the loop. For short blocking calls
  * (a file read, a name look-up). 0 or -ENOMEM.

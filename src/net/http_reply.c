@@ -341,6 +341,13 @@ void http_stream_end(struct http_request *r)
 	link_answered(l, rc == 0);
 }
 
+void http_stream_cut(struct http_request *r)
+{
+	assert(!r->gone);
+	assert(r->streaming);
+	link_cut(r->link);
+}
+
 size_t http_stream_pending(const struct http_request *r)
 {
 	return r->link->state == LINK_DEAD ? 0 : conn_pending(r->link->conn);

@@ -185,8 +185,11 @@ bool poll_answer(struct longpoll *bus, struct queue *queue, struct http_request 
 {
 	struct answer *answer = calloc(1, sizeof(*answer) + max * sizeof(answer->seqs[0]));
 
-	if (!answer)
-		return false;
+	if (!answer) {
+		/* Nobody would tell us again of what is there. */
+		answer_retry(request, 503, 1, "there is no memory for the answer now");
+		return true;
+	}
 	if (!next_element(bus, queue, STR("[\n"), &answer->seqs[0]))
 		return free(answer), false;
 	answer->n = 1;
@@ -208,8 +211,10 @@ bool poll_answer(struct longpoll *bus, struct queue *queue, struct http_request 
 	}
 	add_further(answer, max);
 	const struct str end = STR("\n]\n");
-	(void)http_stream_write(request, &end, 1);
-	http_stream_end(request);
+	if (http_stream_write(request, &end, 1) == 0)
+		http_stream_end(request);
+	else
+		http_stream_cut(request); /* answer_gone comes */
 	return true;
 }
 

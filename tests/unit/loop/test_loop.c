@@ -26,6 +26,7 @@ struct step {
 	int number;
 	struct timer timer;
 	struct task task;
+	struct post post;
 };
 
 static void on_step(void *arg)
@@ -100,7 +101,7 @@ static void *post_many(void *arg)
 	struct step *steps = arg;
 
 	for (int i = 0; i < 20; i++)
-		(void)loop_post(steps[0].trace->loop, on_step, &steps[i]);
+		loop_post(steps[i].trace->loop, &steps[i].post, on_step, &steps[i]);
 	return NULL;
 }
 

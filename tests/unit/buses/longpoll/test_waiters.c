@@ -25,6 +25,7 @@ static void append(struct world *w, const char *queue, const char *text)
 
 	(void)snprintf(name, sizeof(name), "AC1/%s", queue);
 	struct stream *stream = stream_open(w->streams, str_from(name), STREAM_RECORD);
+	assert_non_null(stream);
 	struct blob *payload = blob_create(str_from(text));
 	struct msg *msg = msg_create(&(struct msg){ .kind = MSG_DOCUMENT,
 						    .seq = stream_next(stream),
@@ -32,6 +33,7 @@ static void append(struct world *w, const char *queue, const char *text)
 						    .content_type = STR("application/json"),
 						    .payload = payload });
 
+	assert_non_null(msg);
 	assert_int_equal(stream_append(stream, msg, NULL, NULL), 0);
 	(void)msg_unref(msg);
 	(void)blob_unref(payload);
