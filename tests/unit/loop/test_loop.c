@@ -178,7 +178,7 @@ static void real_timer_fires_after_its_delay(void **state)
 
 	assert_int_equal(loop_create(&t.loop), 0);
 	timer_init(&s.timer, t.loop, on_worked, &s);
-	(void)timer_start(&s.timer, 20);
+	assert_int_equal(timer_start(&s.timer, 20), 0);
 	loop_run(t.loop);
 	assert_true(loop_now_us() - before >= 19000);
 	t.loop = loop_destroy(t.loop);

@@ -89,6 +89,7 @@ static void a_pipelined_request_waits_for_the_answer_before_it(void **state)
 			  "Content-Length: 2\r\n\r\nhiGET /now HTTP/1.1\r\n" HOST "\r\n"));
 	run_some(f.loop);
 	assert_int_equal(f.handled, 1);
+	assert_int_equal(f.gone, 0);
 	reply_text(f.parked[0], 200, STR("first"));
 	assert_int_equal(f.handled, 1);
 	RUN_UNTIL(f.loop, got(&f, fd, "/now"));
@@ -112,6 +113,7 @@ static void more_than_the_read_ahead_is_held_back_not_lost(void **state)
 		(void)buf_addf(&wire, "GET /n%d HTTP/1.1\r\n" HOST "\r\n", i);
 	fd = park(&f, buf_str(&wire));
 	run_some(f.loop);
+	assert_int_equal(f.gone, 0);
 	reply_text(f.parked[0], 200, STR("first"));
 	RUN_UNTIL(f.loop, got(&f, fd, "\r\n\r\n/n4999"));
 	assert_int_equal(f.handled, 5001);
@@ -354,6 +356,7 @@ static void an_upgrade_hands_the_connection_over(void **state)
 		raw_write(fd, buf_str(&wire));
 		RUN_UNTIL(f.loop, f.handled == 1);
 		run_some(f.loop);
+		assert_int_equal(f.gone, 0);
 		if (f.n_parked)
 			assert_int_equal(take_over(&f, f.parked[0]), 0);
 		RUN_UNTIL(f.loop, got(&f, fd, "\r\n\r\n"));
