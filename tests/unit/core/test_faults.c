@@ -320,6 +320,7 @@ static void late_read_does_not_move_a_cursor_that_went_on(void **state)
 	world_settle(&f->w);
 	stream_trim(s, 21); /* of age, meanwhile */
 	assert_int_equal(take(&r), 21);
+	assert_non_null(held.fn);
 	held.fn(held.arg, -ENOENT, NULL, 0);
 	for (uint64_t i = 22; i <= 25; i++)
 		assert_int_equal(take(&r), i);
@@ -342,6 +343,7 @@ static void failed_read_is_tried_again_and_skips_nothing(void **state)
 	hold_reads = true;
 	assert_int_equal(cursor_create(s, CURSOR_REQUIRED, 10, on_ready, &r, &r.cursor), 0);
 	assert_int_equal(take(&r), 0);
+	assert_non_null(held.fn);
 	held.fn(held.arg, -ENOMEM, NULL, 0);
 	heal();
 	world_settle(&f->w);
@@ -369,6 +371,7 @@ static void cursor_goes_while_its_read_is_under_way(void **state)
 	assert_int_equal(cursor_create(s, CURSOR_REQUIRED, 10, on_ready, &r, &r.cursor), 0);
 	assert_int_equal(take(&r), 0);
 	r.cursor = cursor_destroy(r.cursor);
+	assert_non_null(held.fn);
 	held.fn(held.arg, 0, NULL, 0);
 	assert_int_equal(r.ready, 0);
 	stream_trim(s, 2);

@@ -319,7 +319,7 @@ static void a_slow_reader_is_bounded(void **state)
 	begin(&f, &options);
 	f.want_sent = true;
 	buf_init(&piece, 65536);
-	(void)buf_addf(&piece, "%050000d", 0);
+	assert_int_equal(buf_addf(&piece, "%050000d", 0), 0);
 	part = buf_str(&piece);
 	fd = park(&f, STR("GET /park HTTP/1.1\r\n" HOST "\r\n"));
 	assert_int_equal(http_stream_begin(f.parked[0], &reply), 0);
@@ -354,7 +354,7 @@ static void a_reader_that_has_stopped_is_cut(void **state)
 	begin(&f, &options);
 	f.want_sent = true;
 	buf_init(&piece, 65536);
-	(void)buf_addf(&piece, "%050000d", 0);
+	assert_int_equal(buf_addf(&piece, "%050000d", 0), 0);
 	part = buf_str(&piece);
 	fd = park(&f, STR("GET /park HTTP/1.1\r\n" HOST "\r\n"));
 	assert_int_equal(http_stream_begin(f.parked[0], &reply), 0);
