@@ -173,6 +173,7 @@ static void raw_tls_begin(struct raw_tls *r, const struct fixture *f, int max_ve
 	r->ssl = SSL_new(r->ctx);
 	r->in = BIO_new(BIO_s_mem());
 	r->out = BIO_new(BIO_s_mem());
+	assert_true(r->ssl && r->in && r->out);
 	SSL_set_bio(r->ssl, r->in, r->out);
 	SSL_set_connect_state(r->ssl);
 	r->fd = raw_connect(listener_port(f->listener));

@@ -66,6 +66,7 @@ void __sanitizer_symbolize_pc(void *pc, const char *format, char *out, size_t n)
 struct replay {
 	const struct CMUnitTest *test;
 	struct oom_page *page;
+	void *group_state;
 	int output; /* what the child prints */
 	long total; /* allocations of a run in which none fails */
 	long fds_left;
@@ -120,7 +121,7 @@ static _Noreturn void child(struct replay *r)
 {
 	const struct CMUnitTest *t = r->test;
 	struct oom_page *page = r->page;
-	void *state = t->initial_state;
+	void *state = t->initial_state ? t->initial_state : r->group_state;
 	long fds;
 
 	(void)setrlimit(RLIMIT_CORE, &(struct rlimit){ 0, 0 });
@@ -458,7 +459,7 @@ static void warm_up(void)
 		freeaddrinfo(address);
 }
 
-static int replay_group(const struct CMUnitTest *tests, size_t n)
+static int replay_group(const struct CMUnitTest *tests, size_t n, void *group_state)
 {
 	const char *only = getenv("VOXBUS_OOM_TEST");
 	struct replay r = { .output = memfd_create("replay", MFD_CLOEXEC) };
@@ -477,7 +478,10 @@ static int replay_group(const struct CMUnitTest *tests, size_t n)
 	oom_alloc_init();
 	warm_up();
 	for (size_t i = 0; i < n; i++) {
-		struct replay one = { .test = &tests[i], .page = r.page, .output = r.output };
+		struct replay one = { .test = &tests[i],
+				      .page = r.page,
+				      .group_state = group_state,
+				      .output = r.output };
 		bool good;
 
 		if (only && strcmp(only, tests[i].name) != 0)
@@ -500,8 +504,15 @@ int _cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests, si
 	int (*next)(const char *, const struct CMUnitTest *, size_t, CMFixtureFunction,
 		    CMFixtureFunction);
 
-	if (getenv("VOXBUS_OOM"))
-		return replay_group(tests, n);
+	if (getenv("VOXBUS_OOM")) {
+		void *state = NULL;
+		int failed;
+
+		if (setup && setup(&state) != 0)
+			return 1;
+		failed = replay_group(tests, n, state);
+		return teardown && teardown(&state) != 0 ? failed + 1 : failed;
+	}
 	*(void **)&next = dlsym(RTLD_NEXT, "_cmocka_run_group_tests");
 	return next(name, tests, n, setup, teardown);
 }
