@@ -18,7 +18,7 @@
  *   VOXBUS_OOM=1          replay
  *   VOXBUS_OOM_TEST=name  that test alone
  *   VOXBUS_OOM_N=17       that run alone, its output shown; 17+: all from the 17th on
- *   VOXBUS_OOM_MS=2500    about how long a test may take
+ *   VOXBUS_OOM_MS=1000    about how long a test may take
  *   VOXBUS_OOM_LIMIT_MS=20000  a run that takes longer hangs
  *   VOXBUS_OOM_VERBOSE=1  a line for each run that didn't pass: what the test said, and where memory was out
  */
@@ -52,7 +52,7 @@ enum {
 	PAIRS_MAX = 1500,
 	FROM_MAX = 12,
 	FEW = 8,
-	MS = 2500,
+	MS = 1000,
 	SHOWN = 4,
 	OUTPUT_LINES = 45
 };
@@ -419,8 +419,12 @@ static bool replay_test(struct replay *r)
 	r->idles = LIMIT_MS;
 	r->fds_left = FDS;
 	if (!judge(r, OOM_NEVER, false) || r->passed != 1) {
+		char output[4096];
+
 		printf("  %s: fails although no allocation does\n", r->test->name);
 		print_output(r->page->message);
+		(void)read_output(r, output, sizeof(output));
+		print_output(output);
 		return false;
 	}
 	r->us = now_us() - since;
