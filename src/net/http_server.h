@@ -118,12 +118,11 @@ void http_reply(struct http_request *request, const struct http_reply *reply);
 void http_problem(struct http_request *request, int status, struct str detail,
 		  const struct http_header *headers, size_t n_headers);
 /*
- * An answer in pieces: chunked for HTTP/1.1, until close for 1.0. reply->body is the first piece
- * (may be empty). Each http_stream_write is one chunk: 0, or -ENOBUFS when the client reads too
- * slowly (nothing was taken; the caller ends or waits), -ENOMEM (likewise), or -EPIPE. http_stream_end
- * finishes; http_stream_cut gives up: the client sees that the answer is not whole, and on_gone follows.
- * http_stream_begin: 0, -EPIPE (begun as far as the caller is concerned: on_gone follows), or
- * -EINVAL, -ENOBUFS, -ENOMEM: nothing went out and the request is still to be answered.
+ * An answer in pieces: chunked for HTTP/1.1, until close for 1.0. reply->body is the first piece (may be
+ * empty). Each http_stream_write is one chunk: 0, -ENOMEM, -ENOBUFS when the client reads too slowly
+ * (nothing was taken), or -EPIPE. _end finishes; _cut lets the client see that it is not whole: on_gone comes.
+ * _begin: 0, -EPIPE (begun as far as the caller is concerned: on_gone follows), or -EINVAL, -ENOBUFS,
+ * -ENOMEM: nothing went out and the request is still to be answered.
  */
 int http_stream_begin(struct http_request *request, const struct http_reply *reply);
 /* Before it, by who ends the answer in the same call: small pieces go out together. */
@@ -131,8 +130,7 @@ void http_stream_cork(struct http_request *request);
 int http_stream_write(struct http_request *request, const struct str *parts, size_t n);
 void http_stream_end(struct http_request *request);
 void http_stream_cut(struct http_request *request);
-/* Bytes of the answer that the kernel has not taken. */
-size_t http_stream_pending(const struct http_request *request);
+size_t http_stream_pending(const struct http_request *request); /* bytes not taken by the kernel */
 /*
  * Hands the connection over after writing a 101 with these headers: the request is finished, the
  * caller owns *ret_conn (and what had come behind the request in *ret_rest, valid in this turn)

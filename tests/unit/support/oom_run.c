@@ -70,7 +70,9 @@ struct replay {
 	int output; /* what the child prints */
 	long total; /* allocations of a run in which none fails */
 	long fds_left;
-	uint64_t us; /* of such a run */
+	uint64_t us;      /* of such a run */
+	uint64_t cpu_us;  /* of the last run */
+	uint64_t cost_us; /* of such a run, on a machine that has nothing else to do */
 	long idles;
 	long passed, refused, waited, unreached, bad, left_out, from_runs;
 };
@@ -175,15 +177,23 @@ static int wait_for(pid_t pid, long ms)
 	return status;
 }
 
+static uint64_t cpu_us(const struct rusage *u)
+{
+	return (uint64_t)(u->ru_utime.tv_sec + u->ru_stime.tv_sec) * 1000000 +
+	       (uint64_t)(u->ru_utime.tv_usec + u->ru_stime.tv_usec);
+}
+
 /* The status of a child in which the n-th allocation fails, and all that follow if from. -1: it hung. */
 static int run(struct replay *r, long n, bool from)
 {
 	/* Not as `fork()`: what counts the coverage would go along. */
 	pid_t (*volatile forks)(void) = fork;
 	struct oom_page *page = r->page;
+	struct rusage before, after;
 	pid_t pid;
 	int status;
 
+	(void)getrusage(RUSAGE_CHILDREN, &before);
 	memset(page, 0, offsetof(struct oom_page, sites));
 	page->fail_at = n;
 	page->from = from;
@@ -203,6 +213,8 @@ static int run(struct replay *r, long n, bool from)
 	/* A slow test gets longer. */
 	status = wait_for(pid, limit_ms + 5 * (long)(r->us / 1000));
 	remove_dirs(page);
+	(void)getrusage(RUSAGE_CHILDREN, &after);
+	r->cpu_us = cpu_us(&after) - cpu_us(&before);
 	return status;
 }
 
@@ -362,7 +374,7 @@ static unsigned char *pick(struct replay *r)
 	size_t size = (size_t)r->total + 1;
 	unsigned char *picked = calloc(1, size), *of = calloc(1, size);
 	/* A child ends half way on average; the fork and the look for what is lost take their time. */
-	long room = number_of("VOXBUS_OOM_MS", MS) * 1000 / (long)(r->us / 2 + 6000);
+	long room = number_of("VOXBUS_OOM_MS", MS) * 1000 / (long)(r->cost_us / 2 + 6000);
 
 	if (room < FEW)
 		room = FEW;
@@ -428,6 +440,7 @@ static bool replay_test(struct replay *r)
 		return false;
 	}
 	r->us = now_us() - since;
+	r->cost_us = r->us < 3 * r->cpu_us ? r->us : 3 * r->cpu_us;
 	r->passed = 0;
 	r->total = atomic_load(&r->page->count);
 	if (r->total > OOM_SITES)
