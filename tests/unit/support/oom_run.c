@@ -46,6 +46,7 @@
 
 #include <cmocka.h>
 #include <openssl/evp.h>
+#include <openssl/ssl.h>
 
 enum {
 	SMALL = 400,
@@ -471,6 +472,7 @@ static void warm_up(void)
 
 	(void)EVP_Q_digest(NULL, "SHA256", NULL, "", 0, digest, &n);
 	(void)EVP_Q_digest(NULL, "SHA1", NULL, "", 0, digest, &n);
+	SSL_CTX_free(SSL_CTX_new(TLS_method()));
 	(void)localtime_r(&(time_t){ 0 }, &tm);
 	if (getaddrinfo("localhost", "1", NULL, &address) == 0)
 		freeaddrinfo(address);
