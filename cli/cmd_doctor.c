@@ -127,9 +127,12 @@ static void check_configuration(struct doctor *d)
 static bool address_taken(struct str address)
 {
 	struct address a;
+	size_t scheme = str_find_str(address, STR("://"));
 	int one = 1, fd;
 	bool taken;
 
+	if (scheme < address.n)
+		address = str_skip(address, scheme + 3);
 	if (str_starts(address, STR("unix:")) || address_parse(address, &a, NULL) < 0 || a.is_name)
 		return false;
 	fd = socket(a.socket.any.sa_family, SOCK_STREAM | SOCK_CLOEXEC, 0);

@@ -26,10 +26,12 @@
 #include "buses/longpoll/longpoll_conf.h"
 #include "core/account.h"
 #include "core/hub.h"
+#include "daemon_tls.h"
 #include "engines/asterisk/ari.h"
 #include "engines/asterisk/ari_conf.h"
 #include "journal/journal.h"
 #include "net/http_server.h"
+#include "net/tls.h"
 
 enum {
 	STOP_MS = 3000,
@@ -46,6 +48,7 @@ struct daemon {
 	struct streams *streams;
 	struct journal *journal;
 	struct accounts *accounts;
+	struct tls_context *tls, *admin_tls; /* NULL: no certificate */
 	struct http_server *http, *admin_http;
 	struct hub *hub;
 	struct admin *admin;
@@ -185,8 +188,13 @@ static int create_servers(struct daemon *d, struct err *e)
 		.conns_per_address = d->conf->http.connections_per_address,
 	};
 	const struct http_server_options admin = { .conns_max = ADMIN_CONNS };
-	int rc = http_server_create(d->loop, &options, NULL, &d->http);
+	int rc = daemon_tls_server(d->loop, &d->conf->http.tls, "http.tls", &d->tls, e);
 
+	if (rc == 0)
+		rc = daemon_tls_server(d->loop, &d->conf->admin.tls, "admin.tls", &d->admin_tls, e);
+	if (rc < 0)
+		return rc;
+	rc = http_server_create(d->loop, &options, NULL, &d->http);
 	if (rc == 0)
 		rc = http_server_create(d->loop, &admin, NULL, &d->admin_http);
 	return rc < 0 ? err_set(e, rc, "the HTTP server can't be made: %s", strerror(-rc)) : 0;
@@ -357,12 +365,13 @@ static int create_admin(struct daemon *d, struct err *e)
 		.data_dir = d->conf->data_dir,
 		.started_wall_ns = d->started_wall_ns,
 		.tcp = tcp,
-		.listen = str_from(d->conf->admin.listen),
+		.tls = d->tls,
 	};
 	int rc = tcp ? read_admin_token(d, e) : 0;
 
 	if (rc < 0)
 		return rc;
+	(void)voxbus_conf_listen(d->conf->admin.listen, &d->conf->admin.tls, &env.listen);
 	env.token = secret_str(&d->admin_token);
 	rc = admin_create(&env, &d->admin);
 	if (rc == 0)
@@ -372,12 +381,16 @@ static int create_admin(struct daemon *d, struct err *e)
 
 static int listen_all(struct daemon *d, struct err *e)
 {
-	int rc = http_server_listen(d->admin_http, str_from(d->conf->admin.listen), e);
+	const struct http_conf *http = &d->conf->http;
+	struct str at;
+	bool tls = voxbus_conf_listen(d->conf->admin.listen, &d->conf->admin.tls, &at);
+	int rc = http_server_listen_tls(d->admin_http, at, tls ? d->admin_tls : NULL, e);
 
 	if (rc < 0)
 		return err_prefix(e, rc, "admin.listen");
-	for (size_t i = 0; i < d->conf->http.listen.count; i++) {
-		rc = http_server_listen(d->http, str_from(d->conf->http.listen.items[i]), e);
+	for (size_t i = 0; i < http->listen.count; i++) {
+		tls = voxbus_conf_listen(http->listen.items[i], &http->tls, &at);
+		rc = http_server_listen_tls(d->http, at, tls ? d->tls : NULL, e);
 		if (rc < 0)
 			return err_prefix(e, rc, "http.listen");
 	}
@@ -441,10 +454,20 @@ static void on_signal(void *arg, int signum)
 	hub_stop(d->hub, STOP_MS, on_hub_stopped, d);
 }
 
+/* Certificates and keys may have changed; nothing else is read anew. */
+static void on_hangup(void *arg, int signum)
+{
+	log_info(NULL, "reloading", "signal=%s what=%s", strsignal(signum),
+		 "certificates and keys");
+	tls_reload_all();
+}
+
 int daemon_run(struct daemon *d, struct err *e)
 {
 	int rc = loop_on_signal(d->loop, SIGTERM, on_signal, d);
 
+	if (rc == 0)
+		rc = loop_on_signal(d->loop, SIGHUP, on_hangup, d);
 	if (rc == 0)
 		rc = loop_on_signal(d->loop, SIGINT, on_signal, d);
 	if (rc < 0)
@@ -478,6 +501,8 @@ struct daemon *daemon_destroy(struct daemon *d)
 	(void)accounts_destroy(d->accounts);
 	(void)journal_close(d->journal);
 	(void)streams_destroy(d->streams);
+	(void)tls_context_destroy(d->tls);
+	(void)tls_context_destroy(d->admin_tls);
 	(void)loop_destroy(d->loop);
 	secret_fini(&d->admin_token);
 	free(d);

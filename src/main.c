@@ -15,6 +15,7 @@
 #include "base/log.h"
 #include "check_journal.h"
 #include "daemon.h"
+#include "daemon_tls.h"
 
 #define SYSTEM_CONFIG "/etc/voxbus/voxbus.yaml"
 
@@ -107,13 +108,23 @@ static int run(struct voxbus_conf *conf, const char *file)
 	return rc < 0 ? EXIT_START : EXIT_FINE;
 }
 
+static int check(const struct voxbus_conf *conf, const char *name)
+{
+	struct err e = { "" };
+
+	if (daemon_tls_check(conf, name, stdout, &e) < 0) {
+		(void)fprintf(stderr, "%s\n", e.text);
+		return EXIT_CONFIG;
+	}
+	(void)printf("%s: the configuration is right\n", name);
+	return EXIT_FINE;
+}
+
 static int act(const struct options *o, struct voxbus_conf *conf)
 {
 	switch (o->action) {
 	case CHECK:
-		(void)printf("%s: the configuration is right\n",
-			     o->file ? o->file : "embedded defaults");
-		return EXIT_FINE;
+		return check(conf, o->file ? o->file : "embedded defaults");
 	case CHECK_JOURNAL:
 		return check_journal(conf->data_dir, stdout);
 	case PRINT:

@@ -31,6 +31,7 @@ struct http_server;
 struct hub;
 struct journal;
 struct streams;
+struct tls_context;
 
 /* Everything is borrowed and outlives the admin, but for the token, which is copied. */
 struct admin_env {
@@ -42,6 +43,7 @@ struct admin_env {
 	struct journal *journal;   /* may be NULL */
 	uint64_t journal_quota;    /* bytes; 0 = the journal's default */
 	struct http_server *http;  /* the public server, for its numbers; may be NULL */
+	struct tls_context *tls;   /* its certificate; may be NULL */
 	const char *version, *node;
 	const char *config;   /* path of the configuration, NULL = embedded defaults */
 	const char *data_dir; /* may be NULL */

@@ -12,6 +12,7 @@
 #include "api/doctor.h"
 #include "base/clock.h"
 #include "journal/journal.h"
+#include "net/tls.h"
 
 #define QUOTA_DEFAULT (8ULL << 30) /* journal_options.quota_bytes == 0 */
 
@@ -65,6 +66,26 @@ static void journal_facts(struct doctor_facts *facts, const struct admin_env *en
 	facts->journal_damaged = stats.damaged;
 }
 
+/* text: where the sentence lies. */
+static void certificate_fact(struct doctor_facts *facts, const struct admin_env *env,
+			     struct err *text)
+{
+	struct tls_certificate certificate;
+	char date[CLOCK_HTTP_SIZE];
+	int rc;
+
+	if (!env->tls)
+		return;
+	tls_context_certificate(env->tls, &certificate);
+	rc = tls_certificate_problem(env->tls, (int64_t)(clock_wall_ms() / 1000), text);
+	facts->certificate = text->text;
+	facts->certificate_level = rc < 0 ? DOCTOR_FAIL : rc ? DOCTOR_WARN : DOCTOR_OK;
+	if (rc)
+		return;
+	clock_http_date(date, (uint64_t)certificate.not_after * 1000000000);
+	(void)err_set(text, 0, "the certificate of http.tls is valid until %s", date);
+}
+
 static void own_facts(struct doctor_facts *facts, struct admin *admin)
 {
 	struct process_view process;
@@ -100,6 +121,7 @@ void admin_doctor(struct admin *admin, struct http_request *request)
 	auto_buf struct buf body;
 	struct hub_stats hub;
 	struct stream_stats streams;
+	struct err certificate;
 	struct jout j;
 
 	buf_init(&body, ADMIN_ANSWER_MAX);
@@ -117,6 +139,7 @@ void admin_doctor(struct admin *admin, struct http_request *request)
 	g.facts->unrecorded = streams.unrecorded;
 	journal_facts(g.facts, &admin->env);
 	own_facts(g.facts, admin);
+	certificate_fact(g.facts, &admin->env, &certificate);
 	jout_init(&j, &body);
 	jout_open(&j, NULL, '[');
 	doctor_run(g.facts, finding_json, &j);

@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "core/account.h"
 #include "journal/journal.h"
+#include "net/tls.h"
 
 /* A uint64_t member of a struct of counters. */
 struct field {
@@ -118,6 +119,17 @@ static const struct field http_fields[] = {
 	GAUGE(http_server_stats, open, "voxbus_http_open_connections", "Connections now."),
 	GAUGE(http_server_stats, limit, "voxbus_http_max_connections",
 	      "Connections that may be open: http.connections, or what open files allow."),
+};
+
+static const struct field tls_fields[] = {
+	COUNTER(tls_stats, handshakes, "voxbus_tls_handshakes",
+		"TLS handshakes done by the public HTTP listener, resumed ones included."),
+	COUNTER(tls_stats, resumed, "voxbus_tls_resumed_handshakes",
+		"Those that took up an earlier session."),
+	COUNTER(tls_stats, failed, "voxbus_tls_failed_handshakes",
+		"TLS handshakes refused, cut or too slow."),
+	COUNTER(tls_stats, reload_failures, "voxbus_tls_reload_failures",
+		"Times that changed certificates or keys were not taken because they were wrong."),
 };
 
 static const struct field process_fields[] = {
@@ -253,6 +265,25 @@ static void journal_metrics(struct metrics *m, const struct journal *journal)
 	metrics_add(m, &failed, NULL, 0, s.failed);
 }
 
+/* Without a certificate they are 0. */
+static void tls_metrics(struct metrics *m, const struct admin_env *env)
+{
+	static const struct metric expiry = {
+		METRIC_GAUGE, "voxbus_tls_certificate_expiry_seconds",
+		"When the certificate of the public HTTP listener expires, in seconds since 1970; "
+		"0 = there is none."
+	};
+	struct tls_certificate certificate = { .not_after = 0 };
+	struct tls_stats stats = { 0 };
+
+	if (env->tls) {
+		tls_context_certificate(env->tls, &certificate);
+		tls_context_stats(env->tls, &stats);
+	}
+	add_fields(m, tls_fields, LENGTH(tls_fields), &stats);
+	metrics_add(m, &expiry, NULL, 0, (double)certificate.not_after);
+}
+
 static void gather(struct metrics *m, struct admin *admin)
 {
 	const struct admin_env *env = &admin->env;
@@ -271,6 +302,7 @@ static void gather(struct metrics *m, struct admin *admin)
 	streams_stats(env->streams, &streams);
 	add_fields(m, stream_fields, LENGTH(stream_fields), &streams);
 	journal_metrics(m, env->journal);
+	tls_metrics(m, env);
 	if (!env->http)
 		return;
 	http_server_stats(env->http, &http);

@@ -12,6 +12,7 @@
 #include "codec/form.h"
 #include "core/account.h"
 #include "journal/journal.h"
+#include "net/tls.h"
 
 enum {
 	CALLS_DEFAULT = 1000,
@@ -148,6 +149,30 @@ static void http_json(struct jout *j, const struct http_server *http)
 	jout_close(j, '}');
 }
 
+static void tls_json(struct jout *j, const struct tls_context *tls)
+{
+	struct tls_certificate certificate;
+	struct tls_stats s;
+	char expires[CLOCK_RFC3339_SIZE];
+
+	if (!tls) {
+		jout_null(j, "tls");
+		return;
+	}
+	tls_context_certificate(tls, &certificate);
+	tls_context_stats(tls, &s);
+	clock_rfc3339(expires, (uint64_t)certificate.not_after * 1000000000, 3);
+	jout_open(j, "tls", '{');
+	jout_str(j, "subject", str_from(certificate.subject));
+	jout_str(j, "expires", str_from(expires));
+	jout_u64(j, "handshakes", s.handshakes);
+	jout_u64(j, "resumed", s.resumed);
+	jout_u64(j, "failed", s.failed);
+	jout_u64(j, "reloads", s.reloads);
+	jout_u64(j, "reload_failures", s.reload_failures);
+	jout_close(j, '}');
+}
+
 static void process_json(struct jout *j, const struct admin *admin)
 {
 	struct process_view p;
@@ -201,6 +226,7 @@ void admin_status(struct admin *admin, struct http_request *request)
 	streams_json(&w.j, env->streams);
 	journal_json(&w.j, env->journal);
 	http_json(&w.j, env->http);
+	tls_json(&w.j, env->tls);
 	jout_u64(&w.j, "sessions", env->accounts ? accounts_sessions(env->accounts) : 0);
 	process_json(&w.j, admin);
 	jout_close(&w.j, '}');

@@ -78,6 +78,12 @@ static const struct link_fault link_faults[] = {
 	  "see that websocket_client.conf has uri = ws://<an address of http.listen>/ari/<engine>, "
 	  "that an outbound_websocket in ari.conf names it and lists the application in apps, and "
 	  "asterisk -rx 'ari show outbound-websockets' (Asterisk 20.15, 21.10, 22.5 or later)" },
+	{ "asterisk-tls",
+	  { "TLS with Asterisk" },
+	  "no Asterisk's certificate is refused",
+	  "give the engine's tls a ca that has signed Asterisk's certificate (tlscertfile in "
+	  "http.conf), and a server_name if it is for another name than the url's; see that the "
+	  "url's port is that of tlsbindaddr, and whether the certificate has expired" },
 	{ "asterisk-unreachable",
 	  { "not reachable", "was lost", "no sign of life" },
 	  "every Asterisk can be reached",
@@ -324,6 +330,20 @@ static void check_open_files(struct run *run)
 		say(run, DOCTOR_OK, what, "");
 }
 
+static void check_certificate(struct run *run)
+{
+	const struct doctor_facts *f = run->facts;
+
+	if (!f->certificate)
+		say(run, DOCTOR_OK, "no certificate is used to listen", "");
+	else if (f->certificate_level == DOCTOR_OK)
+		say(run, DOCTOR_OK, f->certificate, "");
+	else
+		say(run, f->certificate_level, f->certificate,
+		    "put the new files in the place of the old ones: voxbusd takes them within a "
+		    "minute, or at once on SIGHUP");
+}
+
 static void check_clock(struct run *run)
 {
 	char what[128];
@@ -352,6 +372,7 @@ static const struct {
 	{ "disk-space", check_disk },
 	{ "journal", check_journal },
 	{ "open-files", check_open_files },
+	{ "certificate", check_certificate },
 	{ "clock", check_clock },
 };
 

@@ -45,6 +45,9 @@ struct doctor_facts {
 	bool journal, journal_failed;
 	uint64_t journal_bytes, journal_quota, journal_refused, journal_damaged;
 
+	const char *certificate; /* what is to be said of it; NULL: none is shown */
+	enum doctor_level certificate_level;
+
 	uint64_t open_fds, max_fds;
 	uint64_t clock_jump_ms; /* wall clock against monotonic clock since the start */
 };

@@ -68,7 +68,7 @@ static bool is_inet(int family, struct str s)
 	return inet_pton(family, text, address) == 1;
 }
 
-static bool is_host(struct str s)
+bool valid_host(struct str s)
 {
 	bool digits = true;
 
@@ -101,7 +101,7 @@ static bool host_cut(struct str *s)
 	}
 	host = str_make(s->p, str_find(*s, ':'));
 	*s = str_skip(*s, host.n);
-	return is_host(host);
+	return valid_host(host);
 }
 
 bool valid_address(struct str s)
@@ -113,14 +113,26 @@ bool valid_address(struct str s)
 	return host_cut(&s) && s.n && *s.p == ':' && is_port(str_skip(s, 1), 0);
 }
 
+bool valid_listen(struct str s)
+{
+	size_t scheme = 0;
+
+	if (str_starts(s, STR("http://")))
+		scheme = 7;
+	else if (str_starts(s, STR("https://")))
+		scheme = 8;
+	return valid_address(str_skip(s, scheme)) &&
+	       (!scheme || !str_starts(str_skip(s, scheme), STR("unix:")));
+}
+
 bool valid_http_url(struct str s)
 {
 	struct str authority, path;
 	size_t slash;
 
-	if (!str_starts(s, STR("http://")))
+	if (!str_starts(s, STR("http://")) && !str_starts(s, STR("https://")))
 		return false;
-	s = str_skip(s, 7);
+	s = str_skip(s, str_find(s, '/') + 2);
 	slash = str_find(s, '/');
 	authority = str_make(s.p, slash);
 	path = str_skip(s, slash);

@@ -17,7 +17,14 @@ bool valid_path(struct str s);
 /* To listen on; port 0 is drawn by the system. */
 #define VALID_ADDRESS_MUST "host:port, [ipv6]:port or unix:/path"
 bool valid_address(struct str s);
-/* http://host[:port][/path], no user, no query. */
+/* The same, with http:// or https:// in front where it is to be said. */
+#define VALID_LISTEN_MUST \
+	"host:port, [ipv6]:port or unix:/path, with http:// or https:// before a port if need be"
+bool valid_listen(struct str s);
+/* A host name or an IPv4 address. */
+#define VALID_HOST_MUST "a host name"
+bool valid_host(struct str s);
+/* http://host[:port][/path] or https://, no user, no query. */
 #define VALID_HTTP_URL_MUST "a URL like http://127.0.0.1:8088/ari, without user and query"
 bool valid_http_url(struct str s);
 

@@ -56,9 +56,12 @@ static const struct conf_key log_keys[] = {
 
 static const struct conf_key http_keys[] = {
 	{ "listen", CONF_STRINGS, offsetof(struct http_conf, listen), .def = "127.0.0.1:8090",
-	  .max = 16, .valid = valid_address, .must = VALID_ADDRESS_MUST,
+	  .max = 16, .valid = valid_listen, .must = VALID_LISTEN_MUST,
 	  .doc = "Where workers and webhooks come in. An empty list: nowhere. Port 0 is drawn by "
-		 "the system." },
+		 "the system. With tls a bare address speaks TLS, and one written "
+		 "http://127.0.0.1:8090 speaks plain HTTP in any case." },
+	{ "tls", CONF_TABLE, offsetof(struct http_conf, tls), .table = &tls_server_table,
+	  .doc = "The certificate to show; not given, there is no TLS." },
 	{ "connections", CONF_U64, offsetof(struct http_conf, connections), .def = "20000",
 	  .min = 1, .max = 1000000,
 	  .doc = "Open at the same time; further ones get 503. Never more than the limit "
@@ -72,13 +75,15 @@ static const struct conf_key http_keys[] = {
 };
 
 static const struct conf_key admin_keys[] = {
-	{ "listen", CONF_STRING, offsetof(struct admin_conf, listen), .valid = valid_address,
-	  .must = VALID_ADDRESS_MUST,
+	{ "listen", CONF_STRING, offsetof(struct admin_conf, listen), .valid = valid_listen,
+	  .must = VALID_LISTEN_MUST,
 	  .doc = "Where the voxbus command, probes and metrics come in; not given, the Unix socket "
 		 "admin.sock in data_dir. A TCP address needs token_file." },
 	{ "token_file", CONF_STRING, offsetof(struct admin_conf, token_file), .valid = valid_path,
 	  .must = VALID_PATH_MUST,
 	  .doc = "A file whose first line is the token that callers on TCP must send." },
+	{ "tls", CONF_TABLE, offsetof(struct admin_conf, tls), .table = &tls_server_table,
+	  .doc = "The certificate to show on TCP, as that of http." },
 	{ 0 },
 };
 
@@ -126,13 +131,35 @@ static const struct conf_key commands_keys[] = {
 	{ 0 },
 };
 
+/* An entry that asks for TLS needs something to show. */
+static int listen_check(const char *entry, const struct tls_server_conf *tls,
+			const struct conf_where *where, struct err *e)
+{
+	if (!entry || tls->certificate || !str_starts(str_from(entry), STR("https://")))
+		return 0;
+	return conf_fail(where, "listen", e,
+			 "listen has \"%s\" without tls, must have tls with certificate and key, "
+			 "or begin with http://",
+			 entry);
+}
+
+static int http_check(const void *arg, const struct conf_where *where, struct err *e)
+{
+	const struct http_conf *http = arg;
+	int rc = 0;
+
+	for (size_t i = 0; rc == 0 && i < http->listen.count; i++)
+		rc = listen_check(http->listen.items[i], &http->tls, where, e);
+	return rc;
+}
+
 static int admin_check(const void *conf, const struct conf_where *where, struct err *e)
 {
 	const struct admin_conf *admin = conf;
 
 	if (!admin->listen || str_starts(str_from(admin->listen), STR("unix:")) ||
 	    admin->token_file)
-		return 0;
+		return listen_check(admin->listen, &admin->tls, where, e);
 	return conf_fail(where, "listen", e,
 			 "listen is \"%s\" without token_file, must be unix:/path or have a "
 			 "token_file",
@@ -151,7 +178,8 @@ static int journal_check(const void *conf, const struct conf_where *where, struc
 }
 
 static const struct conf_table log_table = { "log", sizeof(struct log_conf), log_keys };
-static const struct conf_table http_table = { "http", sizeof(struct http_conf), http_keys };
+static const struct conf_table http_table = { "http", sizeof(struct http_conf), http_keys,
+					      http_check };
 static const struct conf_table admin_table = { "admin", sizeof(struct admin_conf), admin_keys,
 					       admin_check };
 static const struct conf_table account_table = { "account", sizeof(struct account_conf),
@@ -453,6 +481,19 @@ static int resolve(struct voxbus_conf *conf, const char *filename, struct err *e
 }
 
 /* ---- from outside ---- */
+
+bool voxbus_conf_listen(const char *entry, const struct tls_server_conf *tls,
+			struct str *ret_address)
+{
+	struct str s = str_from(entry);
+
+	if (str_starts(s, STR("http://")) || str_starts(s, STR("https://"))) {
+		*ret_address = str_skip(s, str_find(s, '/') + 2);
+		return s.p[4] == 's';
+	}
+	*ret_address = s;
+	return tls->certificate && !str_starts(s, STR("unix:"));
+}
 
 static int finish(int rc, void *parsed, const char *filename, struct voxbus_conf **ret,
 		  struct err *e)

@@ -10,6 +10,7 @@
 
 #include "config/application_conf.h"
 #include "config/config.h"
+#include "config/tls_conf.h"
 
 struct log_conf {
 	int level;  /* enum log_level */
@@ -17,13 +18,16 @@ struct log_conf {
 };
 
 struct http_conf {
-	struct conf_strings listen; /* "host:port", "unix:/path"; empty: no HTTP */
+	/* "host:port", "unix:/path", or "http://..." and "https://..."; empty: no HTTP */
+	struct conf_strings listen;
+	struct tls_server_conf tls;
 	uint64_t connections, connections_per_address;
 };
 
 struct admin_conf {
-	char *listen;     /* never NULL: "unix:<data_dir>/admin.sock" by default */
+	char *listen;     /* never NULL: "unix:<data_dir>/admin.sock" by default; as http's */
 	char *token_file; /* never NULL when listen is TCP */
+	struct tls_server_conf tls;
 };
 
 struct account_conf {
@@ -75,6 +79,12 @@ struct voxbus_conf *voxbus_conf_destroy(struct voxbus_conf *conf);
 /* As conf_print and conf_doc. */
 int voxbus_conf_print(const struct voxbus_conf *conf, FILE *out);
 int voxbus_conf_doc(const struct conf_variant *variants, FILE *out);
+/*
+ * One entry of a `listen`: whether it speaks TLS, and the address behind its scheme. An entry
+ * without a scheme speaks TLS where there is a certificate (a Unix socket never does).
+ */
+bool voxbus_conf_listen(const char *entry, const struct tls_server_conf *tls,
+			struct str *ret_address);
 /*
  * The bus of an application: as it is listed, else the only bus; NULL when there are several and
  * it is not listed. Borrowed from conf.

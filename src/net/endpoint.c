@@ -13,12 +13,18 @@ static bool is_printable(struct str s)
 	return true;
 }
 
-/* What is behind "scheme://", or p = NULL. */
-static struct str behind_scheme(struct str s, struct str scheme)
+/* What is behind "scheme://" or "schemes://", or p = NULL. */
+static struct str behind_scheme(struct str s, struct str scheme, bool *ret_tls)
 {
-	if (s.n > scheme.n + 3 && str_eq_nocase(str_make(s.p, scheme.n), scheme) &&
-	    str_starts(str_skip(s, scheme.n), STR("://")))
-		return str_skip(s, scheme.n + 3);
+	struct str rest;
+
+	if (s.n <= scheme.n || !str_eq_nocase(str_make(s.p, scheme.n), scheme))
+		return str_make(NULL, 0);
+	rest = str_skip(s, scheme.n);
+	*ret_tls = rest.p[0] == 's' || rest.p[0] == 'S';
+	rest = str_skip(rest, *ret_tls);
+	if (rest.n > 3 && str_starts(rest, STR("://")))
+		return str_skip(rest, 3);
 	return str_make(NULL, 0);
 }
 
@@ -38,7 +44,9 @@ static int parse_authority(struct str s, struct str authority, struct endpoint *
 	if (authority.n && authority.p[0] == '[')
 		tail = str_skip(authority, str_find(authority, ']'));
 	rc = snprintf(u->address, sizeof(u->address), "%s%s", u->host,
-		      str_find(tail, ':') == tail.n ? ":80" : "");
+		      str_find(tail, ':') < tail.n ? ""
+		      : u->tls                     ? ":443"
+						   : ":80");
 	if (rc < 0 || (size_t)rc >= sizeof(u->address))
 		return err_set(e, -EINVAL, "%.80s...: the host name is too long", s.p);
 	rc = address_parse(str_from(u->address), &a, e);
@@ -49,7 +57,7 @@ int endpoint_parse(struct str s, struct str scheme, struct str alias, bool is_un
 		   struct endpoint *ret, struct err *e)
 {
 	struct address a;
-	struct str rest = behind_scheme(s, scheme);
+	struct str rest;
 	size_t end;
 
 	*ret = (struct endpoint){ 0 };
@@ -61,11 +69,9 @@ int endpoint_parse(struct str s, struct str scheme, struct str alias, bool is_un
 		ret->target = STR("/");
 		return rc;
 	}
+	rest = behind_scheme(s, scheme, &ret->tls);
 	if (!rest.p)
-		rest = behind_scheme(s, alias);
-	if (behind_scheme(s, STR("https")).p || behind_scheme(s, STR("wss")).p)
-		return err_set(e, -EINVAL, "%.*s: TLS is not built in yet: use %.*s://", STR_ARG(s),
-			       STR_ARG(scheme));
+		rest = behind_scheme(s, alias, &ret->tls);
 	if (!rest.p)
 		return err_set(e, -EINVAL, "%.*s: must be %.*s://host:port/path%s", STR_ARG(s),
 			       STR_ARG(scheme), is_unix ? " or unix:/path" : "");

@@ -138,6 +138,8 @@ int http_client_create(struct loop *loop, struct str origin,
 	if (!c)
 		return err_set(e, -ENOMEM, "%.*s: out of memory", STR_ARG(origin));
 	rc = endpoint_parse(origin, STR("http"), STR("http"), true, &c->endpoint, e);
+	if (rc == 0 && c->endpoint.tls && !(options && options->tls))
+		rc = err_set(e, -EINVAL, "%.*s: there are no settings for TLS", STR_ARG(origin));
 	if (rc < 0) {
 		free(c);
 		return rc;

@@ -15,6 +15,7 @@
 #include "loop/loop.h"
 #include "net/http_server.h" /* struct http_header */
 
+struct tls_context;
 struct http_client;
 struct http_call;
 
@@ -23,6 +24,7 @@ struct http_client_options {
 	size_t queue_max;         /* requests that wait for a connection; 0 = 1024 */
 	size_t response_max;      /* body bytes; 0 = 16 MiB: -EMSGSIZE */
 	uint64_t idle_timeout_ms; /* an unused connection is closed after this; 0 = 10 s */
+	struct tls_context *tls;  /* for https: a client's, which outlives it */
 };
 
 struct http_response {
@@ -41,7 +43,8 @@ struct http_call_init {
 	uint64_t timeout_ms; /* 0 = 10 s */
 	/*
 	 * Exactly once, unless cancelled: rc 0 and the response (valid inside), or -ETIMEDOUT,
-	 * -ECONNREFUSED, -ECONNRESET, -EBADMSG (not HTTP), -EMSGSIZE, -ENOENT (name unknown), ...
+	 * -ECONNREFUSED, -ECONNRESET, -EBADMSG (not HTTP), -EMSGSIZE, -ENOENT (name unknown),
+	 * -EKEYREJECTED (its certificate is not believed), -EPROTO (not TLS), ...
 	 */
 	void (*done)(void *arg, int rc, const struct http_response *response);
 	/* Optional: the body in pieces as it comes, only for 2xx; then no time-out after headers. */
@@ -50,8 +53,8 @@ struct http_call_init {
 };
 
 /*
- * origin: "http://127.0.0.1:8088" or "unix:/path" ("https://" is refused with a sentence until TLS
- * is built in); a path behind the authority is ignored here. The origin is copied.
+ * origin: "http://127.0.0.1:8088", "https://pbx:8089" (needs options->tls) or "unix:/path"; a path
+ * behind the authority is ignored here. The origin is copied.
  */
 int http_client_create(struct loop *loop, struct str origin,
 		       const struct http_client_options *options, struct http_client **ret,

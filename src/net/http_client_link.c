@@ -214,6 +214,7 @@ int http_link_create(struct http_client *client, struct http_call *call)
 	struct conn_options options = {
 		.write_max = HTTP_REQUEST_MAX,
 		.connect_timeout_ms = call->timeout_ms,
+		.tls = client->endpoint.tls ? client->options.tls : NULL,
 	};
 	struct http_link *l = calloc(1, sizeof(*l));
 	int rc;

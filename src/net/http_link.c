@@ -22,6 +22,7 @@ enum {
 	ROUNDS = 16,            /* requests of one connection in one turn */
 	LINGER_MS = 2000,
 	WINDOW_MS = 5000,
+	HINT_EVERY_MS = 10000,
 };
 
 static bool is_reading(const struct link *l)
@@ -261,10 +262,35 @@ static void keep_ahead(struct link *l, struct str data)
 		task_defer(&l->task);
 }
 
+/* A TLS record of type handshake (RFC 8446 section 5.1): the client took us for https. */
+static bool is_client_hello(struct str data)
+{
+	return data.n >= 3 && data.p[0] == 0x16 && data.p[1] == 0x03;
+}
+
+/* No answer of ours would be understood. */
+static void refuse_tls(struct link *l)
+{
+	struct http_server *server = l->server;
+	uint64_t now = loop_now(server->loop);
+
+	server->stats.malformed++;
+	if (server->hinted_ms == 0 || now - server->hinted_ms >= HINT_EVERY_MS) {
+		server->hinted_ms = now;
+		log_info(server->log, "TLS on a plain port", "peer=%s then=%s", conn_peer(l->conn),
+			 "closed: say http:// there, or give this listener TLS");
+	}
+	link_cut(l);
+}
+
 static void on_data(void *arg, struct str data)
 {
 	struct link *l = arg;
 
+	if (l->state == LINK_IDLE && is_client_hello(data)) {
+		refuse_tls(l);
+		return;
+	}
 	if (is_reading(l) && ahead_len(l) == 0)
 		consume(l, &data);
 	keep_ahead(l, data);
@@ -354,8 +380,12 @@ static void on_end(void *arg, int reason)
 {
 	struct link *l = arg;
 
-	/* A client may have read its answer and gone before our own next turn. */
-	if (reason == 0 && l->state == LINK_SENDING && l->taken && conn_is_acked(l->conn))
+	/*
+	 * A client may have read its answer and gone before our own next turn. Many go without
+	 * TLS's goodbye, and what they have acknowledged they have.
+	 */
+	if ((reason == 0 || reason == -ECONNABORTED) && l->state == LINK_SENDING && l->taken &&
+	    conn_is_acked(l->conn))
 		next_request(l);
 	link_cut(l);
 }

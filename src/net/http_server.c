@@ -235,8 +235,15 @@ static void on_trouble(void *arg, int rc)
 
 int http_server_listen(struct http_server *s, struct str address, struct err *e)
 {
+	return http_server_listen_tls(s, address, NULL, e);
+}
+
+int http_server_listen_tls(struct http_server *s, struct str address, struct tls_context *tls,
+			   struct err *e)
+{
 	/* Beyond write_max there is room for heads, for refusals and for the end of a stream. */
-	struct conn_options options = { .write_max = s->options.write_max + 2 * HEAD_MAX };
+	struct conn_options options = { .write_max = s->options.write_max + 2 * HEAD_MAX,
+					.tls = tls };
 	struct listener **listeners =
 		realloc(s->listeners, (s->n_listeners + 1) * sizeof(*listeners));
 	int rc;

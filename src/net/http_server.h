@@ -22,6 +22,7 @@
 #include "loop/loop.h"
 
 struct conn;
+struct tls_context;
 struct http_request;
 struct http_server;
 
@@ -66,9 +67,11 @@ int http_server_create(struct loop *loop, const struct http_server_options *opti
 		       const struct log *log, struct http_server **ret);
 /* The mount is copied, its prefix too. 0, -EEXIST, -ENOMEM. */
 int http_server_mount(struct http_server *server, const struct http_mount *mount);
-/* Addresses as for listener_create; may be called several times. */
+/* Addresses as for listener_create; may be called several times. tls: a context that outlives it. */
 int http_server_listen(struct http_server *server, struct str address, struct err *e);
-/* The port of the i-th listener, for tests that listened on port 0. */
+int http_server_listen_tls(struct http_server *server, struct str address, struct tls_context *tls,
+			   struct err *e);
+/* Of the i-th listener. */
 int http_server_port(const struct http_server *server, size_t i);
 /*
  * Graceful stop: closes the listeners and idle connections, answers what runs with
@@ -76,10 +79,7 @@ int http_server_port(const struct http_server *server, size_t i);
  */
 void http_server_stop(struct http_server *server, uint64_t timeout_ms, void (*done)(void *arg),
 		      void *arg);
-/*
- * At once, dropping whatever is left; on_gone is called for unanswered requests. Not from inside
- * a handler, on_gone or on_sent.
- */
+/* At once; on_gone is called for what is unanswered. Not from inside a handler, on_gone, on_sent. */
 struct http_server *http_server_destroy(struct http_server *server);
 
 const struct http_request_info *http_request_info(const struct http_request *request);

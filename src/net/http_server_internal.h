@@ -51,6 +51,7 @@ struct http_server {
 	uint64_t warned_ms;  /* when a full server was last told */
 	uint64_t trouble_ms; /* when accepting was last told to fail */
 	bool in_trouble;     /* and it was told */
+	uint64_t hinted_ms;  /* when TLS on a plain port was */
 	bool stopping;
 	struct timer stop_timer;
 	struct task stop_task;

@@ -25,6 +25,9 @@
 
 enum { DAY_MS = 86400000, DAY_S = 86400, QUIET_MS = 10000, DATE_SIZE = 24 };
 
+/* Those of this thread's loop. */
+static _Thread_local struct list contexts = { NULL, NULL }; /* struct tls_context.link */
+
 /* A reload on the thread pool. */
 struct tls_load {
 	struct tls_context *context;
@@ -289,7 +292,22 @@ void tls_context_reload(struct tls_context *c)
 	start_load(c, true);
 }
 
+void tls_reload_all(void)
+{
+	if (!contexts.next)
+		return;
+	list_for_each (it, &contexts)
+		tls_context_reload(container_of(it, struct tls_context, link));
+}
+
 /* ---- life ---- */
+
+static void register_context(struct tls_context *c)
+{
+	if (!contexts.next)
+		list_init(&contexts);
+	list_add_tail(&contexts, &c->link);
+}
 
 struct tls_context *tls_context_ref(struct tls_context *c)
 {
@@ -321,6 +339,7 @@ struct tls_context *tls_context_destroy(struct tls_context *c)
 	if (!c)
 		return NULL;
 	timer_stop(&c->look);
+	list_del(&c->link);
 	c->loop = NULL;
 	tls_context_unref(c);
 	return NULL;
@@ -345,6 +364,7 @@ static int create(struct loop *loop, struct tls_paths *paths, bool complete, con
 		free_paths(paths);
 		return err_set(e, -ENOMEM, "out of memory");
 	}
+	list_init(&c->link);
 	c->refs = 1;
 	c->paths = *paths;
 	c->loop = loop;
@@ -358,6 +378,7 @@ static int create(struct loop *loop, struct tls_paths *paths, bool complete, con
 	}
 	use(c, ssl, &certificate);
 	if (loop) {
+		register_context(c);
 		warn_of_dates(c);
 		look_later(c);
 	}

@@ -71,6 +71,8 @@ struct tls_context *tls_context_destroy(struct tls_context *context);
  * new connections get what is new; when it is broken, everything stays as it was.
  */
 void tls_context_reload(struct tls_context *context);
+/* The same for all contexts of this thread. */
+void tls_reload_all(void);
 void tls_context_certificate(const struct tls_context *context, struct tls_certificate *ret);
 void tls_context_stats(const struct tls_context *context, struct tls_stats *ret);
 /*

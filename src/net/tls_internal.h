@@ -15,6 +15,7 @@
 #include <sys/types.h>
 #include <sys/uio.h>
 
+#include "base/list.h"
 #include "net/tls.h"
 
 enum {
@@ -44,6 +45,7 @@ struct tls_session {
 struct tls_load;
 
 struct tls_context {
+	struct list link; /* of those that tls_reload_all finds */
 	size_t refs;
 	struct loop *loop;
 	const struct log *log;

@@ -239,8 +239,12 @@ static void on_conn_end(void *arg, int reason)
 {
 	struct ws *ws = arg;
 
+	const char *why = conn_why(ws->conn);
+
 	ws_enter(ws);
 	open_now(ws);
+	if (why)
+		ws_say(ws, 0, str_from(why));
 	if (ws->hello && ws->state == WS_HELLO)
 		ws_hello_end(ws, reason);
 	else if (ws->state == WS_LEAVING)

@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "loop/loop.h"
 
+struct tls_context;
 struct http_request;
 struct ws;
 
@@ -30,8 +31,8 @@ struct ws_events {
 	/*
 	 * reason: 0 = closed in order, -ECONNREFUSED, -ETIMEDOUT, -ECONNRESET, -EPROTO (a bad
 	 * frame), -EACCES (handshake answered 401 or 403), -ENOENT (404), -EBADMSG (any other
-	 * answer). code: the close code or the HTTP status, 0 if none. text: the close reason or
-	 * the body's beginning.
+	 * answer), -EKEYREJECTED (its certificate is not believed). code: the close code or the
+	 * HTTP status, 0 if none. text: the close reason, the body's beginning, or what TLS says.
 	 */
 	void (*on_end)(void *arg, int reason, int code, struct str text);
 };
@@ -39,6 +40,7 @@ struct ws_events {
 struct ws_options {
 	struct str protocol; /* Sec-WebSocket-Protocol; empty = none. A client insists on it. */
 	struct str authorization; /* client: value of the Authorization header; empty = none */
+	struct tls_context *tls;  /* client, for wss: a client's, which outlives the link */
 	size_t message_max;       /* 0 = 1 MiB */
 	size_t write_max;         /* 0 = 1 MiB */
 	uint64_t ping_ms;         /* 0 = 1 s */
@@ -46,7 +48,7 @@ struct ws_options {
 	uint64_t dead_ms;         /* 0 = 10 s; also bounds the handshake and the close */
 };
 
-/* url: ws://host:port/path?query, or http:// alike (wss:// is refused until TLS is built in). */
+/* url: ws://host:port/path?query, or http:// alike; wss:// and https:// need options->tls. */
 int ws_connect(struct loop *loop, struct str url, const struct ws_options *options,
 	       const struct ws_events *events, void *arg, struct ws **ret, struct err *e);
 /*

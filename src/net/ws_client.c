@@ -157,6 +157,7 @@ static int start(struct ws *ws, const struct endpoint *u, struct str request, st
 	struct conn_options options = {
 		.write_max = ws->options.write_max + WS_WRITE_SPARE,
 		.connect_timeout_ms = ws->options.dead_ms,
+		.tls = u->tls ? ws->options.tls : NULL,
 	};
 	int rc = conn_connect(ws->loop, str_from(u->address), &options, &ws_conn_events, ws,
 			      &ws->conn, e);
@@ -179,6 +180,8 @@ int ws_connect(struct loop *loop, struct str url, const struct ws_options *optio
 
 	if (rc < 0)
 		return rc;
+	if (u.tls && !(options && options->tls))
+		return err_set(e, -EINVAL, "%.*s: there are no settings for TLS", STR_ARG(url));
 	buf_init(&request, REQUEST_MAX);
 	rc = ws_create(loop, false, options, events, arg, &ws);
 	if (rc == 0)

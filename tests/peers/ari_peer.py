@@ -308,7 +308,8 @@ class Dialler:
             await asyncio.sleep(self.interval)
 
     async def _dial(self):
-        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20)
+        reader, writer = await asyncio.open_connection("127.0.0.1", self.port, limit=1 << 20,
+                                                      ssl=self.peer.dial_tls)
         self.peer._writers.add(writer)
         try:
             key = base64.b64encode(b"0123456789abcdef").decode()
@@ -357,8 +358,11 @@ class AriPeer:
         ("GET", "/bridges"): [],
     }
 
-    def __init__(self, port=0, username="ari", password="secret"):
+    def __init__(self, port=0, username="ari", password="secret", tls=None, dial_tls=None):
+        """tls: the ssl.SSLContext of a server that speaks TLS; dial_tls: that of dial()."""
         self.port = port
+        self.tls = tls
+        self.dial_tls = dial_tls
         self.username = username
         self.password = password
         self.handshake = None
@@ -382,7 +386,7 @@ class AriPeer:
 
     @property
     def url(self):
-        return f"http://127.0.0.1:{self.port}/ari"
+        return f"http{'s' if self.tls else ''}://127.0.0.1:{self.port}/ari"
 
     # ---- life
     def start(self):
@@ -515,7 +519,8 @@ class AriPeer:
 
     async def _up(self):
         if self._server is None:
-            self._server = await asyncio.start_server(self._client, "127.0.0.1", self.port, limit=1 << 20)
+            self._server = await asyncio.start_server(self._client, "127.0.0.1", self.port, limit=1 << 20,
+                                                      ssl=self.tls)
             self.port = self._server.sockets[0].getsockname()[1]
 
     async def _down(self):

@@ -15,6 +15,7 @@
 
 #include "engines/asterisk/ari_internal.h"
 #include "net/failures.h"
+#include "net/tls.h"
 
 enum { TARGET_BYTES = 16384, REST_IDLE_MS = 10000 };
 
@@ -172,10 +173,27 @@ static void ari_destroy(void *self)
 	task_cancel(&engine->closed);
 	(void)failures_destroy(engine->failures);
 	(void)http_client_destroy(engine->rest);
+	(void)tls_context_destroy(engine->tls);
 	secret_fini(&engine->authorization);
 	buf_fini(&engine->target);
 	buf_fini(&engine->answer);
 	free(engine);
+}
+
+static int create_tls(struct ari_engine *engine, struct err *e)
+{
+	int rc;
+
+	if (!ari_conf_is_tls(engine->conf))
+		return 0;
+	rc = ari_conf_tls(engine->loop, engine->log, engine->conf, &engine->tls, e);
+	if (rc < 0)
+		return err_prefix(e, rc, "engine \"%s\": tls", engine->conf->name);
+	if (!engine->conf->tls.verify)
+		log_warn(engine->log, "certificate not verified", "url=%s then=%s",
+			 engine->conf->url,
+			 "anybody in between can read and change everything: set tls.verify");
+	return 0;
 }
 
 static int ari_create(struct port *port, const struct port_env *env, const void *conf, void **ret,
@@ -202,7 +220,11 @@ static int ari_create(struct port *port, const struct port_env *env, const void 
 	task_init(&engine->writable, env->loop, on_writable, engine);
 	task_init(&engine->closed, env->loop, on_closed, engine);
 	options.conns_max = engine->conf->connections;
-	rc = http_client_create(env->loop, str_from(engine->conf->url), &options, &engine->rest, e);
+	rc = create_tls(engine, e);
+	options.tls = engine->tls;
+	if (rc == 0)
+		rc = http_client_create(env->loop, str_from(engine->conf->url), &options,
+					&engine->rest, e);
 	if (rc == 0) {
 		rc = set_authorization(engine);
 		if (rc < 0)

@@ -116,8 +116,31 @@ static void refused(struct ari_session *s, int code)
 	wait_then_dial(s, slow ? ARI_RETRY_FAILED_MS : retry_delay(s, before));
 }
 
-void ari_client_ended(struct ari_session *s, int reason, int code)
+/* TLS did not come about. text: what it says. */
+static void tls_refused(struct ari_session *s, int reason, struct str text)
 {
+	const struct ari_conf *conf = s->engine->conf;
+	enum port_state before = s->fault;
+
+	if (reason == -EKEYREJECTED) {
+		ari_session_fault(s, PORT_FAILED,
+				  "TLS with Asterisk at %s: %.*s: see ca and server_name in tls of "
+				  "engine \"%s\"; retrying every 30 s",
+				  conf->url, STR_ARG(text), conf->name);
+		wait_then_dial(s, ARI_RETRY_FAILED_MS);
+		return;
+	}
+	ari_session_fault(s, PORT_DOWN,
+			  "TLS with Asterisk at %s failed (%.*s): is it the port of tlsbindaddr in "
+			  "http.conf? Retrying",
+			  conf->url, STR_ARG(text));
+	wait_then_dial(s, retry_delay(s, before));
+}
+
+void ari_client_ended(struct ari_session *s, int reason, int code, struct str text)
+{
+	bool tls = !code && text.n && (reason == -EKEYREJECTED || reason == -EPROTO);
+
 	enum phase phase = s->phase;
 
 	link_drop(s);
@@ -125,6 +148,8 @@ void ari_client_ended(struct ari_session *s, int reason, int code)
 		return; /* the timer goes on from here */
 	if (phase != DIALLING)
 		lost(s, ari_reason_text(reason));
+	else if (tls)
+		tls_refused(s, reason, text);
 	else if (code || reason == -EBADMSG || reason == -EACCES)
 		refused(s, code);
 	else
@@ -167,6 +192,7 @@ void ari_client_dial(struct ari_session *s)
 		root.n--;
 	ari_link_options(s->engine, &options);
 	options.authorization = secret_str(&s->engine->authorization);
+	options.tls = s->engine->tls;
 	buf_init(&url, URL_MAX);
 	rc = buf_addf(&url, "%.*s/events?app=", STR_ARG(root));
 	if (rc == 0)

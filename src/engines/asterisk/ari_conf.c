@@ -41,7 +41,11 @@ static const struct conf_key keys[] = {
 	  .doc = "The engine's name, as it stands in logs and metrics." },
 	{ "url", CONF_STRING, offsetof(struct ari_conf, url), .def = "http://127.0.0.1:8088/ari",
 	  .valid = valid_http_url, .must = VALID_HTTP_URL_MUST,
-	  .doc = "Where ARI is: the address of http.conf and the path /ari." },
+	  .doc = "Where ARI is: the address of http.conf and the path /ari. With https the "
+		 "websocket "
+		 "goes through TLS, too." },
+	{ "tls", CONF_TABLE, offsetof(struct ari_conf, tls), .table = &tls_client_table,
+	  .doc = "With an https url: whom to believe." },
 	{ "username", CONF_STRING, offsetof(struct ari_conf, username), .valid = valid_username,
 	  .must = USERNAME_MUST,
 	  .doc = "A user of ari.conf; it needs the right to write. Required, except with "
@@ -128,6 +132,10 @@ static int ari_check(const void *arg, const struct conf_where *where, struct err
 
 	if (rc < 0)
 		return rc;
+	if (tls_client_conf_is_set(&conf->tls) && !ari_conf_is_tls(conf))
+		return conf_fail(where, "tls", e,
+				 "tls is set and url is \"%s\", must be an https:// url",
+				 conf->url);
 	if (conf->stale_ms <= conf->ping_ms)
 		return conf_fail(where, "stale", e, "stale is not over ping, must be longer");
 	if (conf->dead_ms <= conf->stale_ms)

@@ -46,6 +46,7 @@ struct ari_engine {
 	const struct log *log;
 	const struct ari_conf *conf;
 	struct http_server *http; /* where Asterisk dials; may be NULL */
+	struct tls_context *tls;  /* of the url; NULL: plain */
 	struct http_client *rest;
 	struct secret authorization; /* "Basic ..." */
 	struct str path;             /* of the url, without a slash at the end: "/ari" */
@@ -160,7 +161,7 @@ const char *ari_reason_text(int reason);
 /* ---- ari_client.c: each in its turn of the session's life */
 void ari_client_dial(struct ari_session *session);
 void ari_client_opened(struct ari_session *session);
-void ari_client_ended(struct ari_session *session, int reason, int code);
+void ari_client_ended(struct ari_session *session, int reason, int code, struct str text);
 /* The link is good, but its REST is not. */
 void ari_client_unsynced(struct ari_session *session, int rc);
 /* ApplicationReplaced: called while a frame is handled. */

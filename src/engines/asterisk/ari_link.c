@@ -79,7 +79,7 @@ static void on_end(void *arg, int reason, int code, struct str text)
 
 	link->open = false;
 	if (link->only)
-		ari_client_ended(link->only, reason, code);
+		ari_client_ended(link->only, reason, code, text);
 	else
 		ari_server_ended(link, reason);
 }

@@ -186,6 +186,10 @@ const char *ari_reason_text(int reason)
 		return "no answer in time";
 	case -ENOENT:
 		return "name unknown";
+	case -ECONNABORTED:
+		return "cut off";
+	case -EKEYREJECTED:
+		return "its certificate is not believed";
 	case -EPROTO:
 		return "broken frame";
 	default:

@@ -53,14 +53,35 @@ static void addresses_look_like_addresses(void **state)
 	check(valid_address, values, sizeof(values) / sizeof(*values));
 }
 
-static void urls_are_plain_http(void **state)
+static void listeners_may_have_a_scheme(void **state)
+{
+	static const struct value values[] = {
+		{ "127.0.0.1:8090", true },
+		{ "http://127.0.0.1:8090", true },
+		{ "https://[::]:8443", true },
+		{ "unix:/run/x", true },
+		{ "https://unix:/run/x", false },
+		{ "http://unix:/run/x", false },
+		{ "https://", false },
+		{ "https://127.0.0.1:8443/", false },
+		{ "ftp://127.0.0.1:21", false },
+		{ "HTTPS://127.0.0.1:8443", false },
+	};
+
+	check(valid_listen, values, sizeof(values) / sizeof(*values));
+}
+
+static void urls_are_http(void **state)
 {
 	static const struct value values[] = {
 		{ "http://127.0.0.1:8088/ari", true },
 		{ "http://pbx/ari", true },
 		{ "http://[::1]:8088/ari/", true },
 		{ "http://pbx", true },
-		{ "https://pbx/ari", false },
+		{ "https://pbx/ari", true },
+		{ "https://pbx:8089/ari", true },
+		{ "httpss://pbx/ari", false },
+		{ "https:/pbx/ari", false },
 		{ "pbx/ari", false },
 		{ "http://", false },
 		{ "http:///ari", false },
@@ -102,7 +123,8 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(addresses_look_like_addresses),
-		cmocka_unit_test(urls_are_plain_http),
+		cmocka_unit_test(listeners_may_have_a_scheme),
+		cmocka_unit_test(urls_are_http),
 		cmocka_unit_test(names_and_sids_have_their_characters),
 	};
 

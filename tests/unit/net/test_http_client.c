@@ -263,10 +263,14 @@ static void origins_are_checked(void **state)
 	static const struct {
 		const char *origin, *says;
 	} bad[] = {
-		{ "https://pbx:8089", "TLS" },   { "pbx:8088", "http://host:port" },
-		{ "http://", "http://" },        { "http://u:p@pbx:80", "user" },
-		{ "http://pbx:99999", "port" },  { "http://pb x", "URL" },
-		{ "http://pbx/#f", "URL" },      { "http://pbx?x", "path" },
+		{ "https://pbx:8089", "no settings for TLS" },
+		{ "pbx:8088", "http://host:port" },
+		{ "http://", "http://" },
+		{ "http://u:p@pbx:80", "user" },
+		{ "http://pbx:99999", "port" },
+		{ "http://pb x", "URL" },
+		{ "http://pbx/#f", "URL" },
+		{ "http://pbx?x", "path" },
 		{ "unix:relative", "absolute" },
 	};
 	struct http_client *client;

@@ -360,9 +360,12 @@ static void bad_urls_and_headers_are_refused_at_once(void **state)
 	static const struct {
 		const char *url, *says;
 	} bad[] = {
-		{ "wss://pbx/ari", "TLS" },        { "https://pbx/ari", "TLS" },
-		{ "pbx/ari", "ws://host:port" },   { "ws://", "ws://" },
-		{ "ws://u:secret@pbx/", "a key" }, { "ws://pbx/a b", "URL" },
+		{ "wss://pbx/ari", "no settings for TLS" },
+		{ "https://pbx/ari", "no settings for TLS" },
+		{ "pbx/ari", "ws://host:port" },
+		{ "ws://", "ws://" },
+		{ "ws://u:secret@pbx/", "a key" },
+		{ "ws://pbx/a b", "URL" },
 		{ "unix:/x", "ws://host:port" },
 	};
 	struct fixture f;
