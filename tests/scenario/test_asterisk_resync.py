@@ -71,10 +71,11 @@ def test_call_that_goes_on_is_left_alone(daemon, ari_peer):
 def test_call_that_was_answered_in_the_gap_says_how_it_stands(daemon, ari_peer):
     d = start(daemon, ari_peer)
     dialog = new_call(d, ari_peer, "c1")
-    asterisk_has(ari_peer, stasis_channel("c1"))
+    here = stasis_channel("c1")
+    asterisk_has(ari_peer, here)
     gap(d, ari_peer)
     stands = dialog.wait_event("ChannelStateChange")
-    assert stands["voxbus_resync"] is True and stands["channel"] == stasis_channel("c1")
+    assert stands["voxbus_resync"] is True and stands["channel"] == here
     gap(d, ari_peer)
     ari_peer.wait_session("hello").send(stasis_end("c1", "hello"))
     dialog.wait_event("StasisEnd")
