@@ -20,7 +20,8 @@
 #include "net/http_server.h"
 #include "net/ws.h"
 
-enum { HELD_MAX = 2048, TURNS = 20000, LOG_MAX = 65536 };
+/* DIALLED in place of an on_replaced: Asterisk dials, and REST goes by its websocket. */
+enum { DIALLED = 99, HELD_MAX = 2048, TURNS = 20000, LOG_MAX = 65536 };
 
 /* What the port was told. */
 struct port {
@@ -227,6 +228,7 @@ static void world_create(struct world *w, int on_replaced)
 	const struct http_mount rest = { STR("/ari"), 65536, on_rest, w };
 	struct port_env env = { .name = "pbx1", .node = "n" };
 	struct err e;
+	bool server = on_replaced == DIALLED;
 
 	memset(w, 0, sizeof(*w));
 	buf_init(&w->port.log, LOG_MAX);
@@ -251,10 +253,15 @@ static void world_create(struct world *w, int on_replaced)
 		.stale_ms = 2000000,
 		.dead_ms = 3000000,
 		.timeout_ms = 1000000,
-		.on_replaced = on_replaced,
+		.on_replaced = server ? ARI_STAND_DOWN : on_replaced,
+		.websocket = server ? ARI_WEBSOCKET_SERVER : ARI_WEBSOCKET_CLIENT,
+		.rest = server ? ARI_REST_WEBSOCKET : ARI_REST_HTTP,
+		.server_username = (char *)"u",
 	};
 	assert_int_equal(secret_set(&w->conf.password, STR("s3cret")), 0);
+	assert_int_equal(secret_set(&w->conf.server_password, STR("p")), 0);
 	env.loop = w->loop;
+	env.http = w->server;
 	assert_int_equal(ari_engine_ops.create(&w->port, &env, &w->conf, &w->engine, &e), 0);
 }
 
@@ -273,6 +280,7 @@ static void world_destroy(struct world *w)
 	w->ws = ws_destroy(w->ws);
 	(void)http_server_destroy(w->server);
 	secret_fini(&w->conf.password);
+	secret_fini(&w->conf.server_password);
 	buf_fini(&w->port.log);
 	(void)loop_destroy(w->loop);
 }
@@ -517,6 +525,61 @@ static void bad_configuration_is_refused_with_a_sentence(void **state)
 	(void)loop_destroy(env.loop);
 }
 
+/* A RESTRequest is answered with an empty list, or 204 when it is a command. */
+static void on_asked(void *arg, struct str data, bool text)
+{
+	struct world *w = arg;
+	char frame[256], id[32];
+	struct json doc = json_peek(data);
+	struct str number;
+	bool get = json_is(json_get(doc, STR("method")), STR("GET"));
+
+	assert_int_equal(json_string(json_get(doc, STR("request_id")), id, sizeof(id), &number), 0);
+	(void)snprintf(frame, sizeof(frame),
+		       "{\"type\":\"RESTResponse\",\"request_id\":\"%.*s\",\"status_code\":%d%s}",
+		       STR_ARG(number), get ? 200 : 204, get ? ",\"message_body\":\"[]\"" : "");
+	assert_int_equal(ws_send(w->ws, str_from(frame), true), 0);
+}
+
+static void dial(struct world *w)
+{
+	static const struct ws_events events = { .on_open = on_peer_open,
+						 .on_message = on_asked,
+						 .on_end = on_peer_end };
+	struct ws_options options = { .protocol = STR("ari"),
+				      .authorization = STR("Basic dTpw"), /* u:p */
+				      .dead_ms = UINT32_MAX };
+	char url[80];
+	struct err e;
+
+	(void)snprintf(url, sizeof(url), "%spbx1", w->url);
+	assert_int_equal(ws_connect(w->loop, str_from(url), &options, &events, w, &w->ws, &e), 0);
+}
+
+#define OF_HAE ",\"application\":\"h\xc3\xa4\"}"
+
+static void what_asterisk_had_kept_comes_before_it_is_compared_with(void **state)
+{
+	struct world w;
+
+	world_create(&w, DIALLED);
+	world_start(&w);
+	assert_non_null(strstr(w.port.reason, "waiting for Asterisk to dial /ari/pbx1"));
+	dial(&w);
+	turn_on(&w);
+	assert_true(w.open);
+	say(&w, "{\"type\":\"StasisStart\",\"channel\":{\"id\":\"c\"}" OF_HAE);
+	say(&w, "{\"type\":\"StasisEnd\",\"channel\":{\"id\":\"c\"}" OF_HAE);
+	say(&w, "{\"type\":\"ApplicationRegistered\"" OF_HAE);
+	turn_until(&w, is_up, "not up");
+	assert_int_equal(command(&w, "POST", "/channels/c/answer", ""), 0);
+	turn_until(&w, has_reply, "no reply");
+	assert_true(logged(&w, "StasisStart StasisEnd ApplicationRegistered 204"));
+	w.ws = ws_destroy(w.ws);
+	turn_until(&w, is_down, "still up");
+	world_destroy(&w);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -529,6 +592,7 @@ int main(void)
 		cmocka_unit_test(command_that_can_not_be_sent_is_answered_in_a_later_turn),
 		cmocka_unit_test(full_queue_refuses_until_there_is_room),
 		cmocka_unit_test(bad_configuration_is_refused_with_a_sentence),
+		cmocka_unit_test(what_asterisk_had_kept_comes_before_it_is_compared_with),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
