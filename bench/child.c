@@ -8,6 +8,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <sys/wait.h>
@@ -63,6 +64,8 @@ void child_start(struct child *child, FILE *config, const char *voxbusd, const c
 		die("fork");
 	if (child->pid > 0)
 		return;
+	/* A benchmark that dies takes it along. */
+	(void)prctl(PR_SET_PDEATHSIG, SIGTERM);
 	if (preload &&
 	    (setenv("LD_PRELOAD", preload, 1) < 0 || setenv("HEAP_COUNT_FILE", child->heap, 1) < 0))
 		_exit(127);
