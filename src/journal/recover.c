@@ -241,7 +241,7 @@ static void unseal(struct recovery *rv, const struct found *f)
 }
 
 /* After all are read: which ends are torn, which are damaged; where to go on. */
-static int settle_tails(struct recovery *rv)
+static int settle_tails(struct recovery *rv, uint64_t *ret_number)
 {
 	struct found *found = rv->found;
 	struct journal *j = rv->j;
@@ -254,6 +254,7 @@ static int settle_tails(struct recovery *rv)
 	for (size_t i = 0; i < n && rc == 0; i++) {
 		struct found *f = &found[i];
 
+		*ret_number = f->number;
 		if (!f->s)
 			continue;
 		if (last < n && i < last) {
@@ -303,10 +304,10 @@ static int recover_segments(struct recovery *rv, struct err *e)
 	if (rc < 0)
 		return err_set(e, rc, "journal %s: cannot read segment %08" PRIu64 ": %s", j->dir,
 			       number, strerror(-rc));
-	rc = settle_tails(rv);
+	rc = settle_tails(rv, &number);
 	if (rc < 0)
-		(void)err_set(e, rc, "journal %s: cannot cut or sync its segments: %s", j->dir,
-			      strerror(-rc));
+		(void)err_set(e, rc, "journal %s: cannot cut or sync segment %08" PRIu64 ": %s",
+			      j->dir, number, strerror(-rc));
 	return rc;
 }
 
@@ -426,6 +427,11 @@ static int recover_states(struct recovery *rv, struct file **ret, size_t *ret_en
 	age_begin(&j->age, rv->newest_ms, rv->clock_ahead_ms);
 	journal_writer_options(j, &o);
 	rc = states_snapshot(&j->states, &o, rv->lsn, ret, ret_end);
+	if (rc == -ESTALE)
+		return err_set(e, -EIO,
+			       "journal %s: the sync of the directory failed when state.log was "
+			       "replaced: check the disk, then start again",
+			       j->dir);
 	if (rc < 0)
 		return err_set(e, rc, "journal %s: cannot write state.log: %s", j->dir,
 			       strerror(-rc));

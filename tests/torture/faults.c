@@ -16,7 +16,7 @@
 
 #include "torture.h"
 
-enum { WORK = 60, BATCH = 12, NO_MORE = 2000 };
+enum { WORK = 36, BATCH = 12, NO_MORE = 2000 };
 
 struct faults {
 	unsigned runs, refused_opens, failures, borne;
@@ -32,14 +32,15 @@ static void work(struct run *run)
 			(void)run_put(run, i % 3, i % 8 == 0);
 		if (i % 6 == 5)
 			run_trim(run, i % 5, 1);
-		if (i == 30)
+		if (i == 20)
 			run_drop(run, 4);
 		if (i % 3 == 2)
 			(void)run_settle(run);
 	}
-	for (unsigned i = 0; i < 28 && !run->n_failed; i++) {
+	for (unsigned i = 0; i < 45 && !run->n_failed; i++) {
 		(void)run_put(run, 5, true);
-		(void)run_settle(run);
+		if (i % 15 == 14)
+			(void)run_settle(run);
 	}
 	for (unsigned i = 0; i < 5 && !run->n_failed; i++)
 		run_trim(run, i, 0);
@@ -66,7 +67,8 @@ static bool names_file(const char *text, const char *name)
 
 static void judge_sentence(const char *text)
 {
-	if (!names_file(text, disk.failed_name))
+	/* The states' log that has just been replaced was state.log, too. */
+	if (strcmp(disk.failed_name, "(unlinked)") != 0 && !names_file(text, disk.failed_name))
 		(void)complain("the sentence does not name %s (%s): %s", disk.failed_name,
 			       disk_call_names[disk.failed], text);
 }

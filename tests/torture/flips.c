@@ -15,6 +15,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include "torture.h"
@@ -22,7 +23,8 @@
 enum {
 	FILES = 16,
 	SEQS = 64,
-	HEADER_USED = 56,
+	SHARES = 2,
+	HEADER_USED = 64,
 	ROOM_ALL = 1024,   /* bytes of free room of which every bit is flipped */
 	ROOM_STEP = 32768, /* beyond them one byte of so many */
 };
@@ -31,17 +33,21 @@ enum region {
 	REGION_HEADER,
 	REGION_PAGE,
 	REGION_RECORD,
+	REGION_INDEXED,
 	REGION_PADDING,
 	REGION_ROOM,
 	REGION_SPARE,
 	REGION_INDEX,
 	REGIONS
 };
-static const char *const region_names[REGIONS] = {
-	"file headers",       "rest of the headers' pages", "records",
-	"padding of records", "room not yet used",          "spare files",
-	"index files"
-};
+static const char *const region_names[REGIONS] = { "file headers",
+						   "rest of the headers' pages",
+						   "records",
+						   "records in an index file",
+						   "padding of records",
+						   "room not yet used",
+						   "spare files",
+						   "index files" };
 
 struct copy {
 	char name[DISK_NAME];
@@ -58,13 +64,23 @@ struct flips {
 	struct run run;
 	struct copy files[FILES];
 	size_t n;
+	bool all_bits;
 	struct count counts[REGIONS];
 	bool served[NAMES][SEQS], expected[NAMES][SEQS];
 	bool states[KEYS], expected_states[KEYS];
 };
 
+static bool has_index(const char *name)
+{
+	char index[DISK_NAME];
+
+	(void)snprintf(index, sizeof(index), "%.*s.vbi", (int)strcspn(name, "."), name);
+	return names_find(&disk.now, index) != NULL;
+}
+
 static void classify(struct copy *c)
 {
+	bool indexed = has_index(c->name);
 	struct file_header h;
 	struct record r;
 	bool damaged, room = true;
@@ -84,7 +100,7 @@ static void classify(struct copy *c)
 	while (record_read(str_make(c->bytes + at, c->n - at), h.generation, &r) > 0) {
 		size_t used = RECORD_HEADER + r.body.n;
 
-		memset(c->regions + at, REGION_RECORD, used);
+		memset(c->regions + at, indexed ? REGION_INDEXED : REGION_RECORD, used);
 		memset(c->regions + at + used, REGION_PADDING, record_size(r.body.n) - used);
 		at += record_size(r.body.n);
 	}
@@ -117,7 +133,7 @@ static void make_journal(struct flips *f)
 	run->options.quota_bytes = 1 << 20;
 	if (run_open(run, &e) < 0)
 		(void)complain("it can't be opened: %s", e.text);
-	for (int i = 0; i < 30; i++) {
+	for (int i = 0; i < 26; i++) {
 		(void)run_append(run, i % 4, (size_t)(i * 37 % 301));
 		if (i % 5 == 0)
 			(void)run_put(run, i % 4, false);
@@ -239,10 +255,11 @@ static unsigned count_missing(const struct flips *f)
 	return n;
 }
 
+/* Who reads the index file never sees names and marks themselves; data is seen when it is read. */
 static bool may_be_silent(enum region region)
 {
 	return region == REGION_PAGE || region == REGION_PADDING || region == REGION_ROOM ||
-	       region == REGION_SPARE || region == REGION_INDEX;
+	       region == REGION_SPARE || region == REGION_INDEX || region == REGION_INDEXED;
 }
 
 static void flip(struct flips *f, struct copy *c, size_t at, unsigned bit)
@@ -267,20 +284,27 @@ static void flip(struct flips *f, struct copy *c, size_t at, unsigned bit)
 		count->reported++;
 	else
 		count->harmless++;
-	if (missing > (region == REGION_RECORD))
+	if (missing > (region == REGION_RECORD || region == REGION_INDEXED))
 		(void)complain("%u records or states are missing", missing);
 	else if (said == 0 && (missing || !may_be_silent(region)))
 		(void)complain("nothing is said of it, %u missing", missing);
 }
 
-/* Every byte that means something or could; of long unused room some. */
-static bool is_tried(const struct copy *c, size_t at, size_t *room)
+/*
+ * Every bit of what means something. Of what does not, every bit only if all are asked for, else one
+ * bit of each byte; and of long unused room (the states' log has a megabyte) some bytes.
+ */
+static bool is_tried(const struct flips *f, const struct copy *c, size_t at, unsigned bit,
+		     size_t room)
 {
-	*room = c->regions[at] == REGION_ROOM ? *room + 1 : 0;
-	return *room < ROOM_ALL || *room % ROOM_STEP == 0 || at + 8 >= c->n;
+	if (room > ROOM_ALL && room % ROOM_STEP != 0 && at + 8 < c->n)
+		return false;
+	return f->all_bits || (c->regions[at] != REGION_PAGE && c->regions[at] != REGION_ROOM) ||
+	       bit == at % 8;
 }
 
-static void flip_all(struct flips *f)
+/* The share of one of the processes: the counts are its own. */
+static void flip_share(struct flips *f, unsigned share)
 {
 	unsigned before = complaints;
 
@@ -289,11 +313,70 @@ static void flip_all(struct flips *f)
 		size_t room = 0;
 
 		for (size_t at = 0; at < c->n; at++) {
-			f->counts[c->regions[at]].bits += 8;
-			if (!is_tried(c, at, &room))
+			room = c->regions[at] == REGION_ROOM ? room + 1 : 0;
+			if (at / 8 % SHARES != share)
 				continue;
+			f->counts[c->regions[at]].bits += 8;
 			for (unsigned bit = 0; bit < 8 && complaints < before + 10; bit++)
-				flip(f, c, at, bit);
+				if (is_tried(f, c, at, bit, room))
+					flip(f, c, at, bit);
+		}
+	}
+}
+
+/* What a process hands back. */
+struct share {
+	struct count counts[REGIONS];
+	unsigned complaints;
+};
+
+static void child(struct flips *f, unsigned share, int out)
+{
+	struct share result = { .complaints = complaints };
+	bool sent;
+
+	disk_init(share);
+	flip_share(f, share);
+	memcpy(result.counts, f->counts, sizeof(result.counts));
+	result.complaints = complaints - result.complaints;
+	disk_fini();
+	(void)fflush(stdout);
+	sent = write(out, &result, sizeof(result)) == sizeof(result);
+	_exit(sent ? 0 : 1);
+}
+
+/* In two processes, because it takes long; each has a directory of its own. */
+static void flip_all(struct flips *f)
+{
+	int pipes[SHARES][2], status;
+	pid_t pids[SHARES];
+
+	(void)fflush(stdout);
+	for (unsigned i = 0; i < SHARES; i++) {
+		if (pipe(pipes[i]) < 0 || (pids[i] = fork()) < 0) {
+			perror("fork");
+			abort();
+		}
+		if (pids[i] == 0)
+			child(f, i, pipes[i][1]);
+		(void)close(pipes[i][1]);
+	}
+	for (unsigned i = 0; i < SHARES; i++) {
+		struct share result;
+
+		if (read(pipes[i][0], &result, sizeof(result)) != sizeof(result)) {
+			result = (struct share){ .complaints = 1 };
+			(void)complain("the process %u of the flips ended early", i);
+		}
+		(void)close(pipes[i][0]);
+		(void)waitpid(pids[i], &status, 0);
+		complaints += result.complaints;
+		for (int r = 0; r < REGIONS; r++) {
+			f->counts[r].bits += result.counts[r].bits;
+			f->counts[r].tried += result.counts[r].tried;
+			f->counts[r].reported += result.counts[r].reported;
+			f->counts[r].harmless += result.counts[r].harmless;
+			f->counts[r].lost += result.counts[r].lost;
 		}
 	}
 }
@@ -320,12 +403,12 @@ static void print(const struct flips *f)
 			       f->counts[i].reported, f->counts[i].lost, f->counts[i].harmless);
 }
 
-void torture_flips(uint64_t seed, struct tally *tally)
+void torture_flips(uint64_t seed, bool all_bits, struct tally *tally)
 {
 	static struct flips f;
 	unsigned before = complaints;
 
-	f = (struct flips){ 0 };
+	f = (struct flips){ .all_bits = all_bits };
 	(void)snprintf(where, sizeof(where), "making the journal for flips");
 	run_init(&f.run, seed);
 	make_journal(&f);

@@ -136,6 +136,15 @@ bool inode_sure(const struct inode *inode, size_t from, size_t to)
 	for (size_t i = 0; i < inode->n_ops; i++)
 		if (op_touches(&inode->ops[i], from, to))
 			return false;
+	if (from < inode->disk.have && from < inode->now.have) {
+		size_t both =
+			inode->disk.have < inode->now.have ? inode->disk.have : inode->now.have;
+
+		both = both < to ? both : to;
+		if (memcmp(inode->disk.p + from, inode->now.p + from, both - from) != 0)
+			return false;
+		from = both;
+	}
 	for (size_t at = from; at < to; at++) {
 		char a = at < inode->disk.have ? inode->disk.p[at] : 0;
 		char b = at < inode->now.have ? inode->now.p[at] : 0;

@@ -33,8 +33,8 @@ bool complain(const char *format, ...)
 	return false;
 }
 
-static const char usage[] =
-	"torture [--seed N] [--cuts N] [--verbose] [cuts|flips|faults|short|sabotage]...\n";
+static const char usage[] = "torture [--seed N] [--cuts N] [--all-bits] [--verbose] "
+			    "[cuts|flips|faults|short|sabotage]...\n";
 
 static bool wanted(int argc, char **argv, const char *part)
 {
@@ -48,10 +48,12 @@ int main(int argc, char **argv)
 {
 	static const struct option options[] = { { "seed", required_argument, NULL, 's' },
 						 { "cuts", required_argument, NULL, 'c' },
+						 { "all-bits", no_argument, NULL, 'a' },
 						 { "verbose", no_argument, NULL, 'v' },
 						 { 0 } };
 	struct tally tally = { 0 };
 	uint64_t seed = 1, cuts = CUTS;
+	bool all_bits = false;
 	FILE *log;
 	int c;
 
@@ -59,8 +61,9 @@ int main(int argc, char **argv)
 		if ((c == 's' && str_u64(str_from(optarg), &seed) == 0) ||
 		    (c == 'c' && str_u64(str_from(optarg), &cuts) == 0))
 			continue;
-		if (c == 'v') {
-			verbose = true;
+		if (c == 'v' || c == 'a') {
+			verbose |= c == 'v';
+			all_bits |= c == 'a';
 			continue;
 		}
 		(void)fputs(usage, stderr);
@@ -74,7 +77,7 @@ int main(int argc, char **argv)
 	if (wanted(argc, argv, "cuts"))
 		torture_cuts(seed, (unsigned)cuts, &tally);
 	if (wanted(argc, argv, "flips"))
-		torture_flips(seed, &tally);
+		torture_flips(seed, all_bits, &tally);
 	if (wanted(argc, argv, "faults"))
 		torture_faults(seed, &tally);
 	if (wanted(argc, argv, "short"))
