@@ -102,7 +102,8 @@ static void live(struct run *run)
 
 	run_profile(run);
 	arm(run);
-	if (run_open(run, &e) < 0) {
+	/* It may also open in the dark: a call that failed was one that it can do without. */
+	if (run_open(run, &e) < 0 || disk.dead) {
 		if (!disk.dead)
 			(void)complain("it can't be opened: %s", e.text);
 		figures.in_recovery++;

@@ -24,6 +24,7 @@ enum {
 	FILES = 16,
 	SEQS = 64,
 	SHARES = 2,
+	COMPLAINTS_MOST = 20,
 	HEADER_USED = 64,
 	ROOM_ALL = 1024,   /* bytes of free room of which every bit is flipped */
 	ROOM_STEP = 32768, /* beyond them one byte of so many */
@@ -119,7 +120,8 @@ static void take_files(struct flips *f)
 		c->bytes = calloc(1, b->n + 1);
 		c->regions = malloc(b->n + 1);
 		assert(c->bytes && c->regions);
-		memcpy(c->bytes, b->p, b->have);
+		if (b->have)
+			memcpy(c->bytes, b->p, b->have);
 		classify(c);
 	}
 }
@@ -133,15 +135,18 @@ static void make_journal(struct flips *f)
 	run->options.quota_bytes = 1 << 20;
 	if (run_open(run, &e) < 0)
 		(void)complain("it can't be opened: %s", e.text);
-	for (int i = 0; i < 26; i++) {
-		(void)run_append(run, i % 4, (size_t)(i * 37 % 301));
+	for (int i = 0; i < 14; i++) {
+		(void)run_append(run, i % 4, (size_t)(i * 37 % 61));
 		if (i % 5 == 0)
 			(void)run_put(run, i % 4, false);
-		if (i == 14)
+		if (i == 7)
 			run_drop(run, 2);
-		if (i % 7 == 0)
+		if (i % 6 == 0)
 			(void)run_settle(run);
 	}
+	/* It does not fit: the first segment is sealed. */
+	(void)run_append(run, 0, 3000);
+	(void)run_append(run, 1, 20);
 	run_trim(run, 1, 2);
 	run_delete(run, 1);
 	(void)run_settle(run);
@@ -299,15 +304,22 @@ static bool is_tried(const struct flips *f, const struct copy *c, size_t at, uns
 {
 	if (room > ROOM_ALL && room % ROOM_STEP != 0 && at + 8 < c->n)
 		return false;
-	return f->all_bits || (c->regions[at] != REGION_PAGE && c->regions[at] != REGION_ROOM) ||
+	return f->all_bits ||
+	       (c->regions[at] != REGION_PAGE && c->regions[at] != REGION_ROOM &&
+		c->regions[at] != REGION_INDEX) ||
 	       bit == at % 8;
+}
+
+static void flip_byte(struct flips *f, struct copy *c, size_t at, size_t room)
+{
+	for (unsigned bit = 0; bit < 8 && complaints < COMPLAINTS_MOST; bit++)
+		if (is_tried(f, c, at, bit, room))
+			flip(f, c, at, bit);
 }
 
 /* The share of one of the processes: the counts are its own. */
 static void flip_share(struct flips *f, unsigned share)
 {
-	unsigned before = complaints;
-
 	for (size_t i = 0; i < f->n; i++) {
 		struct copy *c = &f->files[i];
 		size_t room = 0;
@@ -317,9 +329,7 @@ static void flip_share(struct flips *f, unsigned share)
 			if (at / 8 % SHARES != share)
 				continue;
 			f->counts[c->regions[at]].bits += 8;
-			for (unsigned bit = 0; bit < 8 && complaints < before + 10; bit++)
-				if (is_tried(f, c, at, bit, room))
-					flip(f, c, at, bit);
+			flip_byte(f, c, at, room);
 		}
 	}
 }
