@@ -111,8 +111,11 @@ static void live(struct run *run)
 		return;
 	}
 	sum_up(run);
-	if (!model_verify(run, false))
+	if (!model_verify(run, false)) {
+		if (disk.dead)
+			power_cut(run, false);
 		return;
+	}
 	for (size_t i = rnd_scale(&run->rnd, 1) + rnd_below(&run->rnd, STEPS_MOST);
 	     i > 0 && !disk.dead && complaints == before; i--)
 		run_step(run);

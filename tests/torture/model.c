@@ -415,6 +415,8 @@ static bool find_stream(struct run *run, unsigned name)
 			return complain("no memory");
 		while (!f->done && works_step(NULL))
 			;
+		if (disk.dead)
+			return false; /* the cut came before all was looked at */
 		if (!f->done || (f->rc < 0 && f->rc != -ENOENT))
 			return complain("%s: reading from %" PRIu64 " gives %d", model_name(name).p,
 					f->cursor, f->rc);
