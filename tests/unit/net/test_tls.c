@@ -218,6 +218,7 @@ static bool raw_tls_shake(struct raw_tls *r, struct loop *loop)
 			return false;
 		raw_tls_pass(r);
 		loop_turn(loop);
+		(void)sched_yield();
 		assert_true(loop_now_us() < guard_us);
 	} while (r->budget && (rc != 1 || BIO_ctrl_pending(r->out)));
 	return rc == 1;
@@ -241,10 +242,7 @@ static void a_slow_peer_may_send_each_byte_alone(void **state)
 	r.piece = 1;
 	assert_true(raw_tls_shake(&r, f.loop));
 	assert_int_equal(SSL_write(r.ssl, "hello", 5), 5);
-	while (buf_len(&f.far.got) == 0) {
-		raw_tls_pass(&r);
-		loop_turn(f.loop);
-	}
+	RUN_UNTIL(f.loop, (raw_tls_pass(&r), buf_len(&f.far.got) != 0));
 	assert_true(str_eq(buf_str(&f.far.got), STR("hello")));
 	assert_int_equal(stats_of(f.server).handshakes, 1);
 	raw_tls_end(&r);
@@ -656,10 +654,7 @@ static void data_in_the_same_segment_as_the_handshakes_end_comes(void **state)
 		setup(&f);
 		raw_tls_begin(&r, &f, versions[i]);
 		/* TLS 1.2: the server has the last word, so that a client can't be early. */
-		while (SSL_do_handshake(r.ssl) != 1) {
-			raw_tls_pass(&r);
-			loop_turn(f.loop);
-		}
+		RUN_UNTIL(f.loop, (raw_tls_pass(&r), SSL_do_handshake(r.ssl) == 1));
 		assert_int_equal(SSL_write(r.ssl, "early", 5), 5);
 		assert_int_equal(SSL_shutdown(r.ssl), 0);
 		n = BIO_read(r.out, bytes, sizeof(bytes));

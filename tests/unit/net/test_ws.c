@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /* WebSocket links: our client against a scripted server, and against our own server. */
 #include "net_test.h"
+#include "tls_test.h"
 
 #include "codec/websocket.h"
 #include "net/http_server.h"
@@ -16,6 +17,7 @@ struct side {
 };
 
 struct fixture {
+	struct tls_context *server_tls; /* NULL: in the clear */
 	struct loop *loop;
 	int listener, port, fd; /* the scripted server */
 	struct buf seen;        /* what it has read */
@@ -78,6 +80,10 @@ static void on_end(void *arg, int reason, int code, struct str text)
 
 static const struct ws_events events = { on_open, on_message, on_stale, on_end };
 
+/* While links of both our ends go through TLS: where its files are. */
+static struct pems pems;
+static bool through_tls;
+
 static void setup(struct fixture *f)
 {
 	*f = (struct fixture){ .fd = -1 };
@@ -87,6 +93,10 @@ static void setup(struct fixture *f)
 	buf_init(&f->near.log, 1 << 26);
 	buf_init(&f->far.log, 1 << 26);
 	f->listener = raw_listen(&f->port);
+	if (!through_tls)
+		return;
+	f->server_tls = tls_test_server(f->loop, &pems, "server", NULL);
+	f->options.tls = tls_test_client(f->loop, &pems, "ca", NULL);
 }
 
 static void teardown(struct fixture *f)
@@ -94,6 +104,8 @@ static void teardown(struct fixture *f)
 	f->near.ws = ws_destroy(f->near.ws);
 	f->far.ws = ws_destroy(f->far.ws);
 	f->server = http_server_destroy(f->server);
+	f->server_tls = tls_context_destroy(f->server_tls);
+	f->options.tls = tls_context_destroy(f->options.tls);
 	(void)close(f->listener);
 	if (f->fd >= 0)
 		(void)close(f->fd);
@@ -108,7 +120,8 @@ static void dial(struct fixture *f)
 	char url[100];
 	struct err e = { 0 };
 
-	(void)snprintf(url, sizeof(url), "ws://127.0.0.1:%d/ari/events?app=x", f->port);
+	(void)snprintf(url, sizeof(url), "%s://127.0.0.1:%d/ari/events?app=x",
+		       f->options.tls ? "wss" : "ws", f->port);
 	f->near.inside = true;
 	if (ws_connect(f->loop, str_from(url), &f->options, &events, &f->near, &f->near.ws, &e) < 0)
 		fail_msg("%s", e.text);
@@ -170,7 +183,8 @@ static void serve(struct fixture *f)
 
 	assert_int_equal(http_server_create(f->loop, NULL, NULL, &f->server), 0);
 	assert_int_equal(http_server_mount(f->server, &mount), 0);
-	assert_int_equal(http_server_listen(f->server, STR("127.0.0.1:0"), NULL), 0);
+	assert_int_equal(http_server_listen_tls(f->server, STR("127.0.0.1:0"), f->server_tls, NULL),
+			 0);
 	f->port = http_server_port(f->server, 0);
 }
 
@@ -725,6 +739,20 @@ static void an_unmasked_client_is_closed(void **state)
 	teardown(&f);
 }
 
+static int begin_tls(void **state)
+{
+	pems_setup(&pems);
+	through_tls = true;
+	return 0;
+}
+
+static int end_tls(void **state)
+{
+	pems_teardown(&pems);
+	through_tls = false;
+	return 0;
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -752,5 +780,13 @@ int main(void)
 		cmocka_unit_test(an_unmasked_client_is_closed),
 	};
 
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	const struct CMUnitTest both[] = {
+		cmocka_unit_test(client_and_server_talk),
+		cmocka_unit_test(the_server_closes_too),
+		cmocka_unit_test(a_slow_reader_is_refused_and_loses_nothing),
+		cmocka_unit_test(thousands_of_small_events_come_in_order),
+	};
+	int failed = cmocka_run_group_tests_name("ws in the clear", tests, NULL, NULL);
+
+	return failed + cmocka_run_group_tests_name("ws through TLS", both, begin_tls, end_tls);
 }

@@ -102,10 +102,12 @@ static inline void pem_make_now(const struct pems *p, const struct pem *pem)
 		pem->rsa_bits ? EVP_RSA_gen((unsigned int)pem->rsa_bits) : EVP_EC_gen("P-256");
 	EVP_PKEY *signer = pem->issuer ? pem_read_key(p, pem->issuer) : key;
 	X509 *cert = X509_new(), *issuer = pem->issuer ? pem_read_cert(p, pem->issuer) : cert;
-	X509_NAME *name = X509_get_subject_name(cert);
 	bool usual = pem->from_s == 0 && pem->to_s == 0;
+	X509_NAME *name;
 
 	assert_non_null(key);
+	assert_non_null(cert);
+	name = X509_get_subject_name(cert);
 	assert_int_equal(X509_set_version(cert, 2), 1);
 	assert_int_equal(ASN1_INTEGER_set(X509_get_serialNumber(cert), serial++), 1);
 	assert_non_null(
