@@ -339,6 +339,7 @@ static void who_asks_for_no_repetitions_pays_nothing(void **state)
 	(void)world_command(&w, "POST", "/channels/a/play", "u");
 	answer_all(&w, 0, 200, "");
 	assert_int_equal(states(&w), before);
+	assert_true(w.sent.n > 0);
 	assert_int_equal(w.sent.at[0]->target.n, 0);
 	world_destroy(&w);
 	dir_remove(dir);
