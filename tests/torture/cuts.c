@@ -163,11 +163,11 @@ static void print(void)
 	       " skips %" PRIu64 " reads %" PRIu64 " refused %" PRIu64 " full disks %" PRIu64 "\n",
 	       sum->appends, sum->puts, sum->trims, sum->drops, sum->skips, sum->reads,
 	       sum->refused, sum->full_disks);
-	printf("  proof: %" PRIu64 " records written, %" PRIu64
+	printf("  proof: %" PRIu64 " records written (%" PRIu64 " moved by compaction), %" PRIu64
 	       " acknowledgements checked; %" PRIu64 " segments begun (most at once %" PRIu64
 	       "), %" PRIu64 " state logs\n",
-	       proof_stats.records, proof_stats.acks, proof_stats.segments, figures.most_segments,
-	       proof_stats.snapshots);
+	       proof_stats.records, proof_stats.copies, proof_stats.acks, proof_stats.segments,
+	       figures.most_segments, proof_stats.snapshots);
 	printf("  recovered %" PRIu64 " records, cut %" PRIu64 " torn bytes; calls:",
 	       figures.recovered, figures.torn_bytes);
 	for (int i = 0; i < CALLS; i++)

@@ -52,6 +52,7 @@ static void note(struct inode *inode, const struct file_header *h, size_t offset
 			       disk_name_of(inode));
 	places[i] = (struct place){ inode, offset, n, state };
 	proof_stats.records++;
+	proof_stats.copies += r->type == RECORD_COPY;
 }
 
 static void parse(struct inode *inode)

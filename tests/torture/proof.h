@@ -11,7 +11,7 @@
 #include "disk.h"
 
 struct proof_stats {
-	uint64_t records, acks, segments, snapshots;
+	uint64_t records, copies, acks, segments, snapshots;
 };
 extern struct proof_stats proof_stats;
 extern bool proof_off; /* to see what the cuts notice without it */
