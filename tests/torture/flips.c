@@ -304,10 +304,9 @@ static bool is_tried(const struct flips *f, const struct copy *c, size_t at, uns
 {
 	if (room > ROOM_ALL && room % ROOM_STEP != 0 && at + 8 < c->n)
 		return false;
-	return f->all_bits ||
-	       (c->regions[at] != REGION_PAGE && c->regions[at] != REGION_ROOM &&
-		c->regions[at] != REGION_INDEX) ||
-	       bit == at % 8;
+	return f->all_bits || bit == at % 8 || c->regions[at] == REGION_HEADER ||
+	       c->regions[at] == REGION_RECORD || c->regions[at] == REGION_INDEXED ||
+	       c->regions[at] == REGION_PADDING;
 }
 
 static void flip_byte(struct flips *f, struct copy *c, size_t at, size_t room)
