@@ -105,17 +105,14 @@ static void apply_image(struct recovery *rv, struct found *f)
 
 /*
  * Something is missing between the record before and this segment's first. A segment that is not
- * there was unlinked when a mark covered it; or it was lost, because its name was not synced yet.
+ * there was removed when nothing in it was needed any more: a name is synced before the next is given,
+ * so that none gets lost between two others.
  */
-static bool gap_before(struct recovery *rv, const struct found *f)
+static bool gap_before(const struct recovery *rv, const struct found *f)
 {
 	bool next = rv->at > 0 && f[-1].number + 1 == f->number;
 
-	if (!f->usable || !(f->h.flags & FILE_MARKED) || f->h.before <= rv->last)
-		return false;
-	if (!next)
-		rv->torn = !was_synced(rv, f->h.before - 1, true);
-	return next;
+	return next && f->usable && (f->h.flags & FILE_MARKED) && f->h.before > rv->last;
 }
 
 /* A header of which one copy is bad is made whole; damage is only what was whole before. */
