@@ -154,8 +154,10 @@ static int recover_segment(struct recovery *rv, struct found *f)
 
 	if (rc < 0)
 		return rc;
-	if (f->blank)
-		return unlink_segment(rv, f->number);
+	if (f->blank) {
+		f->remove = true;
+		return 0;
+	}
 	if (f->usable)
 		learn_sync(rv, f, &rv->image.facts);
 	if (!f->usable || gap_before(rv, f))
@@ -191,7 +193,8 @@ static int discard_segment(struct recovery *rv, struct found *f)
 		(void)close(f->fd);
 	f->fd = -1;
 	f->records = 0;
-	return unlink_segment(rv, f->number);
+	f->remove = true;
+	return 0;
 }
 
 /* Cuts what is torn, and gets back the room up to the segment's size. */
@@ -216,11 +219,31 @@ static int cut_tail(struct recovery *rv, struct segment *s, size_t tail)
 	return 0;
 }
 
-static int remove_empty(struct recovery *rv, struct found *f)
+static void drop_empty(struct recovery *rv, struct found *f)
 {
 	recover_report_torn(rv, f->number, f->s->end, f->tail);
 	f->s = segment_destroy(rv->j, f->s);
-	return unlink_segment(rv, f->number);
+	f->remove = true;
+}
+
+/*
+ * Those behind the end of the log go, the last one first, each for good before the next: were the power
+ * to go now, no gap may be left that looks like a segment that was not needed any more.
+ */
+static int remove_segments(struct recovery *rv, uint64_t *ret_number)
+{
+	struct journal *j = rv->j;
+	int rc = 0;
+
+	for (size_t i = rv->n_found; i-- > 0 && rc == 0;) {
+		if (!rv->found[i].remove)
+			continue;
+		*ret_number = rv->found[i].number;
+		rc = unlink_segment(rv, rv->found[i].number);
+		if (rc == 0 && !j->options.nosync && j->sys->fsync(j->dirfd) < 0)
+			rc = -errno;
+	}
+	return rc;
 }
 
 /*
@@ -263,7 +286,7 @@ static int settle_tails(struct recovery *rv, uint64_t *ret_number)
 			unseal(rv, f);
 			rc = cut_tail(rv, f->s, f->tail);
 		} else {
-			rc = remove_empty(rv, f);
+			drop_empty(rv, f);
 		}
 		/* What is found counts as durable from now on. */
 		if (rc == 0 && f->s && !f->sealed && !j->options.nosync &&
@@ -302,6 +325,8 @@ static int recover_segments(struct recovery *rv, struct err *e)
 		return err_set(e, rc, "journal %s: cannot read segment %08" PRIu64 ": %s", j->dir,
 			       number, strerror(-rc));
 	rc = settle_tails(rv, &number);
+	if (rc == 0)
+		rc = remove_segments(rv, &number);
 	if (rc < 0)
 		(void)err_set(e, rc, "journal %s: cannot cut or sync segment %08" PRIu64 ": %s",
 			      j->dir, number, strerror(-rc));

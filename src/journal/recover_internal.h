@@ -23,6 +23,7 @@ struct found {
 	bool blank;       /* nothing but zeros: made, and never begun */
 	bool indexed;     /* its index file was used */
 	bool sealed;      /* the index file holds all of it */
+	bool remove;      /* it lies behind the end of the log */
 	uint64_t synced;  /* as the index file tells: up to here all is synced */
 	int fd;           /* -1 when the segment has it */
 	struct segment *s;

@@ -187,17 +187,20 @@ static int write_run(struct writer *w, struct list *batch, uint64_t lsn)
 	size_t at = first->segment ? first->offset + first->done : w->states_end, total;
 	struct iovec iov[IOV_MAX_ONCE];
 	int n = gather(batch, f, iov, &total), rc = 0;
+	const char *what = "a write";
 	ssize_t did = 0;
 
-	if (total && f->fd < 0)
+	if (total && f->fd < 0) {
 		rc = segment_make(w, f);
+		what = rc < 0 ? "the making" : what;
+	}
 	if (rc == 0 && total && !first->segment)
 		rc = states_room(w, f, at + total);
 	if (rc == 0 && total)
 		did = write_some(w, f->fd, iov, n, at);
 	rc = rc < 0 ? rc : did < 0 ? (int)did : 0;
 	if (rc < 0 && !is_full(rc))
-		writer_fail(w, rc, "a write", f->number);
+		writer_fail(w, rc, what, f->number);
 	if (rc < 0)
 		return rc;
 	if (!first->segment)
