@@ -229,9 +229,8 @@ void recover_ahead(const struct recovery *rv, struct str rest)
 	uint32_t near = index_item_peek(rest, NEAR), far = index_item_peek(rest, FAR);
 
 	if (far < rv->n_ordinals && rv->streams[far]) {
-		__builtin_prefetch(&rv->streams[far]->first, 1);
-		__builtin_prefetch(&rv->streams[far]->index, 1);
-		__builtin_prefetch(&rv->streams[far]->mention, 1);
+		__builtin_prefetch(&rv->streams[far]->id, 1);
+		__builtin_prefetch(&rv->streams[far]->named, 1);
 	}
 	if (near < rv->n_ordinals && rv->streams[near])
 		index_prefetch(&rv->streams[near]->index);

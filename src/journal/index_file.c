@@ -64,6 +64,7 @@ int index_file_begin(struct index_file *x, uint64_t number, uint64_t generation)
 	x->generation = generation;
 	x->facts = (struct index_facts){ .end = FILE_HEADER };
 	x->n_ids = 0;
+	x->named = 0;
 	if (x->table)
 		memset(x->table, 0, x->table_size * sizeof(*x->table));
 	at = room(x, INDEX_FILE_HEADER);
@@ -161,6 +162,10 @@ static int add_stream_record(struct index_file *x, struct index_item *item, cons
 	rc = ordinal_of(x, r->stream, &item->ordinal);
 	if (rc < 0)
 		return rc;
+	/* Names stand in a segment twice, and nothing is between the two. */
+	if (item->type == RECORD_NAME && x->named == r->stream)
+		return 0;
+	x->named = item->type == RECORD_NAME ? r->stream : 0;
 	return put_item(x, item, item->type == r->type && mark ? r->body : str_make(NULL, 0));
 }
 

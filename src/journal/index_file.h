@@ -48,7 +48,8 @@ struct index_file {
 	uint32_t crc; /* of what was flushed */
 	uint64_t number, generation;
 	struct index_facts facts;
-	uint64_t *ids; /* of streams, by ordinal */
+	uint64_t named; /* the stream whose name was the last item; 0: it was something else */
+	uint64_t *ids;  /* of streams, by ordinal */
 	uint32_t n_ids, table_size;
 	uint32_t *table; /* ordinals + 1 by hash of the id */
 };

@@ -59,19 +59,21 @@ struct segment {
 	bool removing;       /* the writer has it */
 };
 
+/* What a recovery touches for each of millions of records lies side by side. */
 struct jstream {
-	struct journal *journal;
-	struct map_node name_node; /* journal.streams */
-	struct map_node id_node;   /* journal.ids */
-	unsigned refs;             /* the journal's and those of reads */
+	struct map_node id_node; /* journal.ids */
 	uint64_t id;
 	uint64_t first, next; /* the index holds [first, next) */
+	uint64_t mention;     /* the newest segment that has something */
 	struct index index;
-	struct segment *named;   /* the newest segment that has its name; NULL: none */
-	struct list named_link;  /* segment.streams */
-	uint64_t since, mention; /* the oldest and the newest segment that ever had something */
-	struct list trim_link;   /* journal.trimmed */
-	struct list aged_link;   /* journal.aged */
+	struct segment *named; /* the newest segment that has its name; NULL: none */
+	struct journal *journal;
+	struct map_node name_node; /* journal.streams */
+	unsigned refs;             /* the journal's and those of reads */
+	struct list named_link;    /* segment.streams */
+	uint64_t since;            /* the oldest segment that ever had something */
+	struct list trim_link;     /* journal.trimmed */
+	struct list aged_link;     /* journal.aged */
 	uint64_t max_age_ms;
 	void (*expired)(void *arg, uint64_t first);
 	void *expired_arg;
