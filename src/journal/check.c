@@ -149,7 +149,7 @@ int journal_check(const char *dir, void (*problem)(void *arg, const struct journ
 		return err_set(e, rc, "journal %s: out of memory", dir);
 	j = journal_create(&in);
 	rc = j ? look(j, ret, e) : err_set(e, -ENOMEM, "journal %s: out of memory", dir);
-	j = journal_destroy(j);
-	in.loop = loop_destroy(in.loop);
+	(void)journal_destroy(j);
+	(void)loop_destroy(in.loop);
 	return rc;
 }

@@ -160,12 +160,21 @@ void index_step_finish(struct writer *w, uint64_t durable)
 
 void index_step_close(struct writer *w, bool all_durable)
 {
-	index_step_finish(w, all_durable ? UINT64_MAX : 0);
+	struct list sealed;
+
+	list_init(&sealed);
+	list_splice_tail(&sealed, &w->sealed);
+	list_for_each_safe (it, &sealed) {
+		struct indexing *ix = container_of(it, struct indexing, link);
+
+		if (all_durable)
+			finish(w, ix, true);
+		else
+			(void)give_up(w, ix, -ECANCELED);
+	}
 	if (w->indexing && all_durable && w->indexing->x.facts.records)
 		finish(w, w->indexing, false);
 	else if (w->indexing)
 		(void)indexing_destroy(w->indexing);
 	w->indexing = NULL;
-	list_for_each_safe (it, &w->sealed)
-		(void)give_up(w, container_of(it, struct indexing, link), -ECANCELED);
 }

@@ -82,7 +82,7 @@ static int file_size(int fd, size_t *ret)
 /* The file's bytes from `from` on to rv->bytes, zeros before that. */
 static int map_bytes(struct recovery *rv, int fd, size_t from)
 {
-	size_t size;
+	size_t size = 0;
 	int rc = file_size(fd, &size);
 	void *p;
 
@@ -240,7 +240,7 @@ static int load_index(struct recovery *rv, struct found *f, struct index_file *x
 static int open_segment(struct recovery *rv, struct found *f)
 {
 	char head[FILE_HEADER] = { 0 };
-	size_t size;
+	size_t size = 0;
 	int rc = file_size(f->fd, &size);
 
 	if (rc == 0)

@@ -21,7 +21,7 @@ static struct str behind_scheme(struct str s, struct str scheme, bool *ret_tls)
 	if (s.n <= scheme.n || !str_eq_nocase(str_make(s.p, scheme.n), scheme))
 		return str_make(NULL, 0);
 	rest = str_skip(s, scheme.n);
-	*ret_tls = rest.p[0] == 's' || rest.p[0] == 'S';
+	*ret_tls = str_eq_nocase(str_make(rest.p, 1), STR("s"));
 	rest = str_skip(rest, *ret_tls);
 	if (rest.n > 3 && str_starts(rest, STR("://")))
 		return str_skip(rest, 3);

@@ -269,11 +269,11 @@ static void start_load(struct tls_context *c, bool force)
 		*l = (struct tls_load){ .context = c, .force = force, .paths = c->paths };
 		memcpy(l->stamps, c->stamps, sizeof(l->stamps));
 		c->load = l;
-		(void)tls_context_ref(c);
-		if (loop_work(c->loop, load_work, load_done, l) == 0)
+		if (loop_work(c->loop, load_work, load_done, l) == 0) {
+			(void)tls_context_ref(c);
 			return;
+		}
 		c->load = NULL;
-		tls_context_unref(c);
 		free(l);
 	}
 	look_later(c);

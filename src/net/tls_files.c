@@ -191,7 +191,7 @@ static void describe(SSL_CTX *ctx, const struct tls_paths *paths, struct tls_cer
 		return;
 	ret->not_before = seconds(X509_get0_notBefore(x));
 	ret->not_after = seconds(X509_get0_notAfter(x));
-	ret->key_exposed = stat(paths->key, &st) == 0 && (st.st_mode & 0004);
+	ret->key_exposed = paths->key && stat(paths->key, &st) == 0 && (st.st_mode & 0004);
 	(void)X509_NAME_oneline(X509_get_subject_name(x), ret->subject, sizeof(ret->subject));
 }
 
