@@ -70,7 +70,6 @@ Q = f"/{SID}/q".encode()
 
 REFUSED = [
     ("garbage", b"\x00\x01\x02\xff\r\n\r\n"),
-    ("tls", b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc\x03\x03" + bytes(64)),
     ("http2", b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"),
     ("no version", b"GET /\r\n\r\n"),
     ("version 2", b"GET / HTTP/2.0\r\n" + HOST + b"\r\n"),

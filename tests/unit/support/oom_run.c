@@ -201,7 +201,10 @@ static int run(struct replay *r, long n, bool from)
 	page->record = n == OOM_NEVER;
 	page->idle_us = PATIENCE_US + r->us;
 	atomic_store(&page->idles_max, PATIENCE_IDLES + 2 * r->idles);
-	(void)ftruncate(r->output, 0);
+	if (ftruncate(r->output, 0) < 0) {
+		perror("ftruncate");
+		abort();
+	}
 	(void)lseek(r->output, 0, SEEK_SET);
 	(void)fflush(stdout);
 	pid = forks();
