@@ -124,7 +124,11 @@ def test_what_happens_in_a_minute_without_us_comes_afterwards(daemon, asterisk, 
     old.pubsub = d.pubsub()
     old.wait_event("StasisEnd")
     assert not [e for e in old.seen if e.get("resync")], "nothing is made up"
-    dialogs = [d.pubsub().wait_dialog("test") for _ in range(10)]
+    dialogs = []
+    while len(dialogs) < 10:
+        dialog = d.pubsub().wait_dialog("test")
+        if dialog.id != old.id:  # after a kill -9 its AppStart may come again
+            dialogs.append(dialog)
     for dialog in dialogs:
         event = dialog.wait_event("StasisStart")
         assert "voxbus_resync" not in event

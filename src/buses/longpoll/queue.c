@@ -14,6 +14,7 @@
  * first message of a queue without a cursor is told by the streams' watch, the others by the cursor:
  * never by a search.
  */
+#include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
 
@@ -63,6 +64,7 @@ void queues_serve(void *arg)
 		struct queue *queue = container_of(bus->serving.next, struct queue, serving);
 
 		list_del(&queue->serving);
+		assert(bus->serving.next != &queue->serving); /* which analysers can't see */
 		if (queue_serve(queue))
 			list_add_tail(&bus->serving, &queue->serving);
 	}
