@@ -292,6 +292,7 @@ static void what_is_printed_loads_and_prints_the_same(void **state)
 		struct voxbus_conf *again = parsed(first);
 		char *second = printed(again);
 
+		assert_true(conf && again && first && second);
 		assert_string_equal(first, second);
 		assert_null(strstr(first, "s3cret"));
 		assert_string_equal(conf->data_dir, again->data_dir);

@@ -118,8 +118,7 @@ static void a_late_caller_elsewhere_does_not_wait_for_the_burst(void **state)
 	side_open(&busy, loop);
 	side_open(&quiet, loop);
 	connect_many(fds, BURST, &busy);
-	while (busy.n == 0)
-		loop_turn(loop);
+	RUN_UNTIL(loop, busy.n > 0);
 	fd = raw_connect(listener_port(quiet.listener));
 	while (quiet.n == 0) {
 		assert_true(turns++ < 3);
