@@ -221,6 +221,7 @@ static void playback_lies_on_the_channel_that_it_was_made_on(void **state)
 
 	command(w, "/channels/a/play");
 	world_settle(w);
+	assert_int_equal(w->commands.n, 1);
 	assert_int_equal(port_bind(memory_port_port(w->engine), w->commands.at[0], &p, 1), 0);
 	command(w, "/playbacks/p");
 	command(w, "/channels/b/1");

@@ -66,6 +66,7 @@ static void append(struct stream *s, size_t n)
 		auto_msg struct msg *m = msg_create(&init);
 
 		(void)blob_unref(init.payload);
+		assert_non_null(m);
 		assert_int_equal(stream_append(s, m, NULL, NULL), 0);
 	}
 }
@@ -94,10 +95,12 @@ static void backlog_of_others_gives_way_to_calls_that_are_served(void **state)
 	for (size_t i = 0; i < 3; i++) {
 		(void)snprintf(name, sizeof(name), "idle%zu", i);
 		idle[i] = stream_open(fx.streams, str_from(name), STREAM_RECORD);
+		assert_non_null(idle[i]);
 		append(idle[i], BACKLOG);
 		fx_step(&fx);
 	}
 	served = stream_open(fx.streams, STR("served"), STREAM_RECORD);
+	assert_non_null(served);
 	assert_int_equal(cursor_create(served, CURSOR_REQUIRED, 8, on_ready, NULL, &reader), 0);
 	for (uint64_t i = 1; i <= 2 * BACKLOG; i++) {
 		append(served, 1);
@@ -132,6 +135,7 @@ static void readers_that_are_behind_hold_no_more_than_their_share(void **state)
 	for (size_t i = 0; i < READERS; i++) {
 		(void)snprintf(name, sizeof(name), "s%zu", i);
 		s[i] = stream_open(fx.streams, str_from(name), STREAM_RECORD);
+		assert_non_null(s[i]);
 		append(s[i], BACKLOG);
 		fx_step(&fx);
 		stream_spill(s[i]);
@@ -163,6 +167,7 @@ static void stream_without_a_record_drops_its_oldest_and_says_so(void **state)
 
 	fx_open(&fx, LIMIT);
 	s = stream_open(fx.streams, STR("memory"), 0);
+	assert_non_null(s);
 	append(s, 2 * BACKLOG);
 	fx_step(&fx);
 	assert_true(stats(&fx).bytes_in_memory <= LIMIT);

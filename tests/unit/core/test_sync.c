@@ -33,6 +33,7 @@ static void append(struct stream *s, int n)
 		struct msg init = { .kind = MSG_DOCUMENT, .seq = stream_next(s) };
 		auto_msg struct msg *m = msg_create(&init);
 
+		assert_non_null(m);
 		assert_int_equal(stream_append(s, m, NULL, NULL), 0);
 	}
 }
@@ -61,6 +62,7 @@ static void settled_message_stays_settled_after_a_crash_once_synced(void **state
 	x.journal = w.journal;
 	stream_sync_init(&x.sync, on_done, &x);
 	s = stream_open(w.streams, STR("s"), STREAM_RECORD);
+	assert_non_null(s);
 	append(s, 3);
 	assert_int_equal(cursor_create(s, CURSOR_REQUIRED, 8, on_ready, NULL, &c), 0);
 	world_settle(&w);
@@ -98,6 +100,7 @@ static void stream_in_memory_alone_needs_no_disk(void **state)
 	world_create(&w, &(struct world_options){ 0 });
 	stream_sync_init(&x.sync, on_done, &x);
 	s = stream_open(w.streams, STR("s"), 0);
+	assert_non_null(s);
 	append(s, 1);
 	stream_sync(s, &x.sync);
 	assert_int_equal(x.calls, 0);
@@ -119,6 +122,7 @@ static void cancelled_wait_is_not_heard_of(void **state)
 	stream_sync_init(&x.sync, on_done, &x);
 	stream_sync_cancel(&x.sync); /* nothing was asked */
 	s = stream_open(w.streams, STR("s"), STREAM_RECORD);
+	assert_non_null(s);
 	append(s, 1);
 	stream_sync(s, &x.sync);
 	stream_sync(s, &x.sync); /* again: once */
