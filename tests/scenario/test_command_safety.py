@@ -43,7 +43,8 @@ class Replies:
                 time.sleep(0.05)
 
     def of(self, unique_id):
-        return [r["status_code"] for _, r in sorted(self.by_seq.items()) if r["unique_id"] == unique_id]
+        replies = sorted(self.by_seq.copy().items())  # copied whole: the thread goes on adding
+        return [r["status_code"] for _, r in replies if r["unique_id"] == unique_id]
 
     def wait(self, unique_id, count=1, timeout=20):
         wait_until(lambda: len(self.of(unique_id)) >= count, timeout, f"no {count} replies to {unique_id}")
