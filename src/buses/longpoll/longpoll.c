@@ -22,6 +22,8 @@
 #include <stdlib.h>
 
 #include "buses/longpoll/longpoll_internal.h"
+#include "buses/longpoll/parcel.h"
+#include "buses/longpoll/poll.h"
 
 static void read_queue(struct longpoll *bus, struct http_request *request, struct str key)
 {
@@ -108,7 +110,7 @@ static void destroy(void *self)
 	task_cancel(&bus->serve);
 	streams_unwatch(&bus->unread);
 	queues_release_waiters(bus);
-	answers_abandon(bus);
+	parcels_abandon(bus);
 	publishes_abandon(bus);
 	auths_abandon(bus);
 	commands_abandon(bus);
@@ -146,7 +148,7 @@ static int create(struct port *port, const struct port_env *env, const void *con
 	bus->env = *env;
 	bus->conf = conf;
 	list_init(&bus->applications);
-	list_init(&bus->answers);
+	list_init(&bus->parcels);
 	list_init(&bus->publishes);
 	list_init(&bus->auths);
 	list_init(&bus->commands);

@@ -4,7 +4,8 @@
  *
  *   request -> longpoll.c (which path) -> access.c (who may)
  *                |- auth.c                      sessions
- *                |- poll.c -> queue.c           waiters and answers
+ *                |- poll.c -> queue.c           those who wait
+ *                |     `----> item.c, parcel.c  what they get, and what becomes of it
  *                |- publish.c -> document.c     what is posted to ordinary queues
  *                `- dialog_topic.c              commands of calls
  *
@@ -16,20 +17,17 @@
 #include "base/map.h"
 #include "base/rand.h"
 #include "buses/longpoll/longpoll_conf.h"
+#include "buses/longpoll/queue.h"
 #include "core/account.h"
 #include "core/cursor.h"
 #include "core/hub.h"
 #include "net/failures.h"
 #include "net/http_server.h"
 
-struct queue;
-
 enum {
 	PATH_MAX_BYTES = 8192,    /* = the server's limit of a target */
-	MESSAGES_MAX = 100,       /* of one answer */
 	ANSWER_MAX = 1024 * 1024, /* an answer of this many bytes gets no further message */
 	OBJECT_MAX = 3584 * 1024, /* of one message as JSON: what the server keeps, less framing */
-	POLL_MAX_MS = 600000,
 };
 
 struct longpoll {
@@ -43,7 +41,7 @@ struct longpoll {
 	struct list serving;      /* struct queue.serving: those that have messages for waiters */
 	struct task serve;        /* queues_serve */
 	struct streams_watch unread; /* queues_unread */
-	struct list answers;         /* struct answer.link: sent and not yet taken by the kernel */
+	struct list parcels;         /* struct parcel.link: on their way to clients */
 	struct list publishes;       /* struct publish.link: not yet durable */
 	struct list auths;           /* struct auth.link: not yet durable */
 	struct list commands;        /* struct command.link: not yet settled */
@@ -113,56 +111,6 @@ const struct application *application_find(const struct longpoll *bus, struct st
 enum topic topic_of(const struct longpoll *bus, struct str key);
 /* The stream of a queue with a reference; make: also when there is none yet. */
 struct stream *place_stream(struct longpoll *bus, struct str key, bool make);
-
-/* --- queue.c --- */
-
-/* A poll that waits: one for each of thousands of connections, so it is small. */
-struct poll {
-	struct list link; /* queue.waiters */
-	struct queue *queue;
-	struct http_request *request;
-	struct timer timeout;
-	unsigned char max;
-	bool empty_204; /* an empty answer is 204 instead of [] */
-};
-
-/* The queue of that key with its cursor, made if it is new. NULL: no memory. */
-struct queue *queue_open(struct longpoll *bus, struct str key);
-/* Forgets it if nobody waits and nothing of it is under way. */
-void queue_release(struct queue *queue);
-/* NULL: nothing has been there since its first poll. */
-struct cursor *queue_cursor(struct queue *queue);
-/* Whether messages are there that only the disk, or answers under way, keep from being taken. */
-bool queue_is_held_up(const struct queue *queue);
-/* Messages of the queue of that key that nobody has got yet. */
-uint64_t queue_length(struct longpoll *bus, struct str key);
-bool queue_has_waiters(const struct queue *queue);
-/* Puts the poll behind the others that wait. */
-void queue_wait(struct queue *queue, struct poll *poll);
-/* Takes it out; it is the caller's again. */
-void queue_leave(struct poll *poll);
-/* Answers some of those who wait and for whom there are messages; the others in later turns. */
-void queues_serve(void *arg);
-/* Messages came to a stream that no queue reads: its waiters, if there are any, get it. */
-void queues_unread(void *arg, struct stream *stream);
-/* At the end of the port: answers whoever waits, forgets everything. */
-void queues_release_waiters(struct longpoll *bus);
-void queues_destroy(struct longpoll *bus);
-
-/* --- poll.c --- */
-
-void poll_handle(struct longpoll *bus, struct http_request *request, struct str key);
-void poll_length(struct longpoll *bus, struct http_request *request, struct str key);
-/*
- * Answers the request with what the queue has now, up to max messages: true, or false when there
- * was nothing, and the request still waits.
- */
-bool poll_answer(struct longpoll *bus, struct queue *queue, struct http_request *request,
-		 size_t max);
-/* The answer of a poll that found nothing; frees it. */
-void poll_end(struct poll *poll);
-/* At the end of the port: lets go of answers that are still being sent. */
-void answers_abandon(struct longpoll *bus);
 
 /* --- publish.c --- */
 

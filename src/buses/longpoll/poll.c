@@ -2,8 +2,8 @@
 /*
  * Reading: GET takes messages, or waits for the first; HEAD counts them.
  *
- *   GET -> messages there? -- yes --> answer -> kernel took it -> settled
- *             | no                      `-> client gone -> given back to the queue's head
+ *   GET -> messages there? -- yes --> parcel.c: the answer and what becomes of its messages
+ *             | no
  *             v
  *          parked (queue.c) -- first message, or time-out -> `[]`
  *
@@ -11,210 +11,110 @@
  * `,\n` and an object, at last `\n]\n`. It ends early when it is large (ANSWER_MAX): what is left
  * is the next poll's.
  */
+#include "buses/longpoll/poll.h"
+
 #include <errno.h>
 #include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "buses/longpoll/item.h"
 #include "buses/longpoll/longpoll_internal.h"
-#include "codec/form.h"
-#include "envelope/envelope.h"
+#include "buses/longpoll/parcel.h"
+#include "buses/longpoll/poll_params.h"
 
-enum {
-	MAX_DEFAULT = 10,
-	GRACE_MS = 2000, /* a poll that won't wait still waits for the disk */
-	VALUE_MAX = 64,
-};
+enum { GRACE_MS = 2000 }; /* a poll that won't wait still waits for the disk */
 
-/* Messages on their way to a client. */
-struct answer {
-	struct list link; /* longpoll.answers */
-	struct longpoll *bus;
-	struct queue *queue;
+/* A poll that waits. */
+struct poll {
+	struct waiter waiter;
 	struct http_request *request;
-	size_t n;
-	uint64_t seqs[];
+	struct timer timeout;
+	unsigned char max;
+	bool empty_204; /* an empty answer is 204 instead of [] */
 };
 
-static void answer_finish(struct answer *answer, bool taken)
-{
-	struct longpoll *bus = answer->bus;
-	struct queue *queue = answer->queue;
-
-	for (size_t i = 0; i < answer->n; i++)
-		cursor_settle(queue_cursor(queue), answer->seqs[i], taken);
-	if (taken)
-		bus->delivered += answer->n;
-	list_del(&answer->link);
-	free(answer);
-	queue_release(queue);
-}
-
-static void answer_sent(void *arg)
-{
-	answer_finish(arg, true);
-}
-
-static void answer_gone(void *arg)
-{
-	answer_finish(arg, false);
-}
-
-void answers_abandon(struct longpoll *bus)
-{
-	list_for_each_safe (it, &bus->answers) {
-		struct answer *answer = container_of(it, struct answer, link);
-
-		http_request_on_gone(answer->request, NULL, NULL);
-		http_request_on_sent(answer->request, NULL, NULL);
-		list_del(&answer->link);
-		free(answer);
-	}
-}
-
-static int envelope(struct longpoll *bus, const struct msg *msg, unsigned returns)
-{
-	return envelope_add(&bus->scratch, msg, str_from(bus->env.node), returns);
-}
-
-/* The command was done, and who sent it waits: that much must be said. */
-static int instead_of_reply(struct longpoll *bus, const struct msg *msg, unsigned returns)
-{
-	struct msg said = *msg;
-
-	said.status = 502;
-	said.content_type = STR("application/json");
-	said.payload = blob_create(STR("{\"message\":\"the engine's answer is too large for a "
-				       "message of this bus\"}"));
-	if (!said.payload)
-		return -ENOMEM;
-	int rc = envelope(bus, &said, returns);
-	(void)blob_unref(said.payload);
-	return rc;
-}
-
-static int object_add(struct longpoll *bus, const struct msg *msg, unsigned returns)
-{
-	struct str body = blob_str(msg->payload);
-	int rc;
-
-	if (msg->kind != MSG_DOCUMENT) {
-		rc = envelope(bus, msg, returns);
-		return rc == -ENOBUFS && msg->kind == MSG_REPLY
-			       ? instead_of_reply(bus, msg, returns)
-			       : rc;
-	}
-	if (!returns || !str_ends(body, STR("}")))
-		return buf_add(&bus->scratch, body);
-	rc = buf_add(&bus->scratch, str_make(body.p, body.n - 1));
-	return rc < 0 ? rc : buf_addf(&bus->scratch, ",\"Redelivered\":%u}", returns);
-}
-
-/* The next message of the queue as a list element in bus->scratch: 1 and its seq, or 0. */
-static int next_element(struct longpoll *bus, struct queue *queue, struct str before,
-			uint64_t *ret_seq)
-{
-	struct cursor *cursor = queue_cursor(queue);
-	struct msg *taken;
-
-	while (cursor && cursor_take(cursor, &taken) > 0) {
-		auto_msg struct msg *msg = taken;
-		unsigned returns = cursor_returns(cursor, msg->seq);
-
-		buf_clear(&bus->scratch);
-		int rc = buf_add(&bus->scratch, before);
-		if (rc == 0)
-			rc = object_add(bus, msg, returns);
-		if (rc == 0) {
-			if (returns)
-				bus->redelivered++;
-			*ret_seq = msg->seq;
-			return 1;
-		}
-		if (rc == -ENOMEM) {
-			cursor_settle(cursor, msg->seq, false);
-			return 0;
-		}
-		/* It would block the queue for ever. */
-		bus->oversized++;
-		log_error(bus->env.log, "message too large for an answer, dropped",
-			  "topic=%.*s seq=%" PRIu64 " bytes=%zu", STR_ARG(msg->topic), msg->seq,
-			  blob_str(msg->payload).n);
-		cursor_settle(cursor, msg->seq, true);
-	}
-	return 0;
-}
+_Static_assert(sizeof(struct poll) <= 88, "a parked poll is small");
 
 /* The first piece of the answer: 0, or the request was answered with a problem, or is going. */
-static int begin(struct answer *answer)
+static int begin(struct longpoll *bus, struct http_request *request)
 {
 	const struct http_header no_cache = { STR("Cache-Control"), STR("no-cache") };
 	const struct http_reply reply = { .status = 200,
 					  .content_type = STR("application/json"),
 					  .headers = &no_cache,
 					  .n_headers = 1,
-					  .body = buf_str(&answer->bus->scratch) };
+					  .body = buf_str(&bus->scratch) };
 
-	http_request_on_gone(answer->request, answer_gone, answer);
-	http_request_on_sent(answer->request, answer_sent, answer);
-	http_stream_cork(answer->request);
-	return answer_stream(answer->request, &reply);
+	http_stream_cork(request);
+	return answer_stream(request, &reply);
 }
 
-static void add_further(struct answer *answer, size_t max)
+static void add_further(struct parcel *parcel, size_t max)
 {
-	struct longpoll *bus = answer->bus;
+	struct longpoll *bus = queue_bus(parcel->queue);
 	size_t bytes = buf_len(&bus->scratch);
 	uint64_t seq;
 
-	while (answer->n < max && bytes < ANSWER_MAX &&
-	       next_element(bus, answer->queue, STR(",\n"), &seq)) {
+	while (parcel->n < max && bytes < ANSWER_MAX &&
+	       item_next(parcel->queue, STR(",\n"), &seq)) {
 		struct str element = buf_str(&bus->scratch);
 
-		if (http_stream_write(answer->request, &element, 1) < 0) {
-			cursor_settle(queue_cursor(answer->queue), seq, false);
+		if (http_stream_write(parcel->request, &element, 1) < 0) {
+			queue_settle(parcel->queue, seq, false);
 			break;
 		}
-		answer->seqs[answer->n++] = seq;
+		parcel_add(parcel, seq);
 		bytes += element.n;
 	}
 }
 
-bool poll_answer(struct longpoll *bus, struct queue *queue, struct http_request *request,
-		 size_t max)
+static void no_memory_for_answer(struct http_request *request)
 {
-	struct answer *answer = calloc(1, sizeof(*answer) + max * sizeof(answer->seqs[0]));
+	answer_retry(request, 503, 1, "there is no memory for the answer now");
+}
 
-	if (!answer) {
-		/* Nobody would tell us again of what is there. */
-		answer_retry(request, 503, 1, "there is no memory for the answer now");
-		return true;
-	}
-	if (!next_element(bus, queue, STR("[\n"), &answer->seqs[0]))
-		return free(answer), false;
-	answer->n = 1;
-	answer->bus = bus;
-	answer->queue = queue;
-	answer->request = request;
-	list_add_tail(&bus->answers, &answer->link);
-	int rc = begin(answer);
-	if (rc == -EPIPE)
-		return true; /* answer_gone comes */
-	if (rc < 0) {
-		http_request_on_gone(request, NULL, NULL);
-		http_request_on_sent(request, NULL, NULL);
-		cursor_settle(queue_cursor(queue), answer->seqs[0], false);
-		list_del(&answer->link);
-		free(answer);
-		answer_retry(request, 503, 1, "there is no memory for the answer now");
-		return true;
-	}
-	add_further(answer, max);
+/* Sends the parcel, whose first message is in the bus's scratch, and what else there is. */
+static void send_messages(struct parcel *parcel, struct http_request *request, size_t max)
+{
 	const struct str end = STR("\n]\n");
+
+	parcel_send(parcel, request);
+	int rc = begin(queue_bus(parcel->queue), request);
+	if (rc == -EPIPE)
+		return; /* the parcel hears of it */
+	if (rc < 0) {
+		parcel_return(parcel);
+		no_memory_for_answer(request);
+		return;
+	}
+	add_further(parcel, max);
 	if (http_stream_write(request, &end, 1) == 0)
 		http_stream_end(request);
 	else
-		http_stream_cut(request); /* answer_gone comes */
+		http_stream_cut(request); /* the parcel hears of it */
+}
+
+/*
+ * Answers the request with what the queue has now, up to max messages: true, or false when there
+ * was nothing, and the request still waits.
+ */
+static bool poll_answer(struct queue *queue, struct http_request *request, size_t max)
+{
+	struct parcel *parcel = parcel_create(queue, max);
+	uint64_t seq;
+
+	if (!parcel) {
+		/* Nobody would tell us again of what is there. */
+		no_memory_for_answer(request);
+		return true;
+	}
+	if (!item_next(queue, STR("[\n"), &seq)) {
+		parcel_return(parcel);
+		return false;
+	}
+	parcel_add(parcel, seq);
+	send_messages(parcel, request, max);
 	return true;
 }
 
@@ -224,7 +124,7 @@ static void finish_nothing(struct http_request *request, int rc)
 	if (rc == 0)
 		http_stream_end(request);
 	else if (rc != -EPIPE)
-		answer_retry(request, 503, 1, "there is no memory for the answer now");
+		no_memory_for_answer(request);
 }
 
 static void answer_nothing(struct http_request *request, bool empty_204)
@@ -244,88 +144,53 @@ static void answer_nothing(struct http_request *request, bool empty_204)
 	finish_nothing(request, answer_stream(request, &reply));
 }
 
-void poll_end(struct poll *poll)
+static void poll_free(struct poll *poll)
 {
+	timer_stop(&poll->timeout);
+	queue_leave(&poll->waiter);
+	free(poll);
+}
+
+static enum served poll_serve(struct waiter *waiter)
+{
+	struct poll *poll = container_of(waiter, struct poll, waiter);
+
+	if (!poll_answer(waiter->queue, poll->request, poll->max))
+		return SERVED_NOTHING;
+	poll_free(poll);
+	return SERVED_DONE;
+}
+
+/* The answer of a poll that found nothing. */
+static void poll_end(struct waiter *waiter)
+{
+	struct poll *poll = container_of(waiter, struct poll, waiter);
 	struct http_request *request = poll->request;
-	struct queue *queue = poll->queue;
 	bool empty_204 = poll->empty_204;
 
 	http_request_on_gone(request, NULL, NULL);
-	queue_leave(poll);
-	free(poll);
-	queue_release(queue);
+	poll_free(poll);
 	answer_nothing(request, empty_204);
 }
 
+static const struct waiter_ops poll_ops = { .serve = poll_serve, .end = poll_end };
+
 static void poll_timed_out(void *arg)
 {
-	poll_end(arg);
+	struct poll *poll = arg;
+	struct queue *queue = poll->waiter.queue;
+
+	poll_end(&poll->waiter);
+	queue_release(queue);
 }
 
 static void poll_gone(void *arg)
 {
 	struct poll *poll = arg;
-	struct queue *queue = poll->queue;
+	struct queue *queue = poll->waiter.queue;
 
-	queue_leave(poll);
-	free(poll);
+	poll_free(poll);
 	queue_release(queue);
-}
-
-struct poll_params {
-	uint64_t timeout_ms, max;
-	bool empty_204;
-};
-
-static bool param(struct str query, struct str name, char *text, struct str *ret)
-{
-	return form_find(query, name, text, VALUE_MAX, ret) || ret->p;
-}
-
-/* False: it was answered with what is wrong. */
-static bool params_of(const struct longpoll *bus, struct http_request *request,
-		      struct poll_params *ret)
-{
-	static const struct str later[] = { STR_INIT("ack"), STR_INIT("visibility"),
-					    STR_INIT("stream"), STR_INIT("linger") };
-	struct str query = http_request_info(request)->query, value;
-	char text[VALUE_MAX];
-
-	*ret = (struct poll_params){ .timeout_ms = bus->conf->poll_timeout_ms, .max = MAX_DEFAULT };
-	if (param(query, STR("timeout"), text, &value)) {
-		int rc = str_duration_ms(value, &ret->timeout_ms);
-
-		if (rc < 0 && rc != -ERANGE) {
-			answer_problem(request, 400, NULL, 0,
-				       "timeout must be a time such as 0, 500ms, 15s or 5m");
-			return false;
-		}
-		if (rc == -ERANGE || ret->timeout_ms > POLL_MAX_MS)
-			ret->timeout_ms = POLL_MAX_MS;
-	}
-	if (param(query, STR("max"), text, &value) &&
-	    (str_u64(value, &ret->max) < 0 || ret->max < 1 || ret->max > MESSAGES_MAX)) {
-		answer_problem(request, 400, NULL, 0, "max must be 1 to %d messages", MESSAGES_MAX);
-		return false;
-	}
-	if (param(query, STR("empty"), text, &value)) {
-		if (!str_eq(value, STR("204"))) {
-			answer_problem(request, 400, NULL, 0,
-				       "empty may only be 204: the status of an empty answer");
-			return false;
-		}
-		ret->empty_204 = true;
-	}
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-		if (!param(query, later[i], text, &value))
-			continue;
-		answer_problem(request, 400, NULL, 0,
-			       "%.*s is not offered by this version; leave it out and messages "
-			       "are removed when they were sent",
-			       STR_ARG(later[i]));
-		return false;
-	}
-	return true;
 }
 
 static void park(struct longpoll *bus, struct queue *queue, struct http_request *request,
@@ -342,9 +207,10 @@ static void park(struct longpoll *bus, struct queue *queue, struct http_request 
 	poll->max = (unsigned char)params->max;
 	poll->empty_204 = params->empty_204;
 	timer_init(&poll->timeout, bus->env.loop, poll_timed_out, poll);
-	queue_wait(queue, poll);
+	poll->waiter.ops = &poll_ops;
+	queue_wait(queue, &poll->waiter);
 	if (timer_start(&poll->timeout, params->timeout_ms ? params->timeout_ms : GRACE_MS) < 0) {
-		poll_end(poll);
+		poll_timed_out(poll);
 		return;
 	}
 	http_request_on_gone(request, poll_gone, poll);
@@ -355,7 +221,7 @@ void poll_handle(struct longpoll *bus, struct http_request *request, struct str 
 {
 	struct poll_params params;
 
-	if (!params_of(bus, request, &params))
+	if (!poll_params_of(bus, request, &params))
 		return;
 	struct queue *queue = queue_open(bus, key);
 	if (!queue) {
@@ -363,7 +229,7 @@ void poll_handle(struct longpoll *bus, struct http_request *request, struct str 
 		return;
 	}
 	bus->polls++;
-	if (!queue_has_waiters(queue) && poll_answer(bus, queue, request, params.max)) {
+	if (!queue_has_waiters(queue) && poll_answer(queue, request, params.max)) {
 		queue_release(queue);
 		return;
 	}

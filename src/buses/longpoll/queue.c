@@ -3,9 +3,9 @@
  * Queues that somebody reads: one cursor for all pollers of a queue, and those who wait, in order.
  *
  *     bus.serving: queue ── queue ── queue     those that have messages; each turn serves some
- *                    │        │                polls, one of each queue, round and round
- *                  poll     poll               longest-waiting first
- *                  poll
+ *                    │        │                waiters, one of each queue, round and round
+ *                  waiter   waiter             longest-waiting first
+ *                  waiter
  *
  * A queue is here from its first poll until it is empty and nobody waits; its messages are the
  * stream's, and outlive it. So a poller of a name that never was costs memory only while it waits,
@@ -14,6 +14,8 @@
  * first message of a queue without a cursor is told by the streams' watch, the others by the cursor:
  * never by a search.
  */
+#include "buses/longpoll/queue.h"
+
 #include <assert.h>
 #include <errno.h>
 #include <stdlib.h>
@@ -22,7 +24,7 @@
 
 enum {
 	WINDOW = 4096,      /* messages of one queue in answers that the kernel has not taken */
-	SERVED_A_TURN = 64, /* polls of the whole bus: some 0.5 ms, then others have their turn */
+	SERVED_A_TURN = 64, /* waiters of the whole bus: some 0.5 ms, then others have their turn */
 };
 
 struct queue {
@@ -30,25 +32,26 @@ struct queue {
 	struct longpoll *bus;
 	struct stream *stream; /* NULL: nothing has been there since its first poll */
 	struct cursor *cursor; /* with the stream */
-	struct list waiters;   /* struct poll.link: longest-waiting first */
+	struct list waiters;   /* struct waiter.link: longest-waiting first */
 	struct list serving;   /* longpoll.serving */
 	char key[];
 };
 
-_Static_assert(sizeof(struct poll) <= 80, "a parked poll is small");
 _Static_assert(sizeof(struct queue) <= 96, "a queue without messages is small");
 
 /* True: there may be more for those who still wait. The queue may be gone afterwards. */
 static bool queue_serve(struct queue *queue)
 {
 	if (!list_empty(&queue->waiters)) {
-		struct poll *poll = container_of(queue->waiters.next, struct poll, link);
+		struct waiter *waiter = container_of(queue->waiters.next, struct waiter, link);
+		enum served served = waiter->ops->serve(waiter);
 
-		/* When there is nothing the cursor comes back. */
-		if (!poll_answer(queue->bus, queue, poll->request, poll->max))
-			return false;
-		queue_leave(poll);
-		free(poll);
+		if (served == SERVED_NOTHING)
+			return false; /* when there is something the cursor comes back */
+		if (served == SERVED_AGAIN) {
+			list_del(&waiter->link);
+			list_add_tail(&queue->waiters, &waiter->link);
+		}
 	}
 	if (!list_empty(&queue->waiters))
 		return true;
@@ -165,9 +168,29 @@ void queue_release(struct queue *queue)
 	queue_destroy(queue);
 }
 
-struct cursor *queue_cursor(struct queue *queue)
+struct longpoll *queue_bus(const struct queue *queue)
 {
-	return queue->cursor;
+	return queue->bus;
+}
+
+struct str queue_key(const struct queue *queue)
+{
+	return queue->node.key;
+}
+
+int queue_take(struct queue *queue, struct msg **ret)
+{
+	return queue->cursor ? cursor_take(queue->cursor, ret) : 0;
+}
+
+void queue_settle(struct queue *queue, uint64_t seq, bool done)
+{
+	cursor_settle(queue->cursor, seq, done);
+}
+
+unsigned queue_returns(const struct queue *queue, uint64_t seq)
+{
+	return cursor_returns(queue->cursor, seq);
 }
 
 bool queue_is_held_up(const struct queue *queue)
@@ -196,18 +219,17 @@ bool queue_has_waiters(const struct queue *queue)
 	return !list_empty(&queue->waiters);
 }
 
-void queue_wait(struct queue *queue, struct poll *poll)
+void queue_wait(struct queue *queue, struct waiter *waiter)
 {
-	poll->queue = queue;
-	list_add_tail(&queue->waiters, &poll->link);
+	waiter->queue = queue;
+	list_add_tail(&queue->waiters, &waiter->link);
 	queue->bus->waiters++;
 }
 
-void queue_leave(struct poll *poll)
+void queue_leave(struct waiter *waiter)
 {
-	timer_stop(&poll->timeout);
-	list_del(&poll->link);
-	poll->queue->bus->waiters--;
+	list_del(&waiter->link);
+	waiter->queue->bus->waiters--;
 }
 
 void queues_release_waiters(struct longpoll *bus)
@@ -215,13 +237,12 @@ void queues_release_waiters(struct longpoll *bus)
 	map_for_each (node, &bus->queues) {
 		struct queue *queue = container_of(node, struct queue, node);
 
-		/* The last one's poll_end may take the queue with it. */
-		for (bool more = queue_has_waiters(queue); more;) {
-			struct poll *poll = container_of(queue->waiters.next, struct poll, link);
+		list_for_each_safe (it, &queue->waiters) {
+			struct waiter *waiter = container_of(it, struct waiter, link);
 
-			more = poll->link.next != &queue->waiters;
-			poll_end(poll);
+			waiter->ops->end(waiter);
 		}
+		queue_release(queue);
 	}
 }
 
