@@ -138,6 +138,10 @@ void answer_refused(struct http_request *request, int rc)
 		answer_retry(request, 503, 1,
 			     "the journal is behind for now; nothing was stored; send it again");
 		break;
+	case -ECANCELED:
+		answer_retry(request, 503, 5,
+			     "voxbus is stopping; whether this was stored is unknown");
+		break;
 	case -EIO:
 		answer_retry(request, 503, 10,
 			     "the journal can't write to its disk; nothing is acknowledged until "

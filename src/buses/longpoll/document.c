@@ -4,129 +4,15 @@
  * form, JSON, anything else that is text, and bytes. A form's content type over a body that begins
  * with '<' is XML: that is what `curl -d @call.xml` sends.
  *
- * A form's fields are decoded into one piece of memory and sorted by name and place, so that the
- * first value of each name, and all values of repeated ones, come out of one walk.
  * A session in the URL is a secret and is left out of everything.
  */
 #include "buses/longpoll/document.h"
 
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/clock.h"
 #include "codec/base64.h"
 #include "codec/form.h"
-#include "codec/json_out.h"
-
-enum { FIELDS_MAX = 10000 };
-
-struct field {
-	struct str name, value;
-	size_t place;
-};
-
-struct fields {
-	struct field *items;
-	char *memory;
-	size_t n;
-};
-
-static void fields_fini(struct fields *fields)
-{
-	free(fields->items);
-	free(fields->memory);
-}
-
-static int field_cmp(const void *a, const void *b)
-{
-	const struct field *fa = a, *fb = b;
-	int order = str_cmp(fa->name, fb->name);
-
-	if (order)
-		return order;
-	return fa->place < fb->place ? -1 : fa->place > fb->place;
-}
-
-/* Decodes and sorts the fields; those named `without` are left out. 0, -E2BIG, -ENOMEM. */
-static int fields_init(struct fields *ret, struct str form, struct str without)
-{
-	struct str rest = form;
-	struct form_pair pair;
-	size_t n = 0;
-
-	*ret = (struct fields){ 0 };
-	while (form_next(&rest, &pair))
-		if (++n > FIELDS_MAX)
-			return -E2BIG;
-	if (n == 0)
-		return 0;
-	ret->items = calloc(n, sizeof(*ret->items));
-	ret->memory = malloc(form.n + 1);
-	if (!ret->items || !ret->memory)
-		return fields_fini(ret), -ENOMEM;
-	char *out = ret->memory;
-	for (rest = form; form_next(&rest, &pair);) {
-		if (without.n && form_name_is(&pair, without))
-			continue;
-		struct field *field = &ret->items[ret->n];
-		field->place = ret->n++;
-		field->name = str_make(out, form_decode(out, pair.name));
-		out += field->name.n;
-		field->value = str_make(out, form_decode(out, pair.value));
-		out += field->value.n;
-	}
-	qsort(ret->items, ret->n, sizeof(*ret->items), field_cmp);
-	return 0;
-}
-
-static struct str fields_find(const struct fields *fields, struct str name)
-{
-	for (size_t i = 0; i < fields->n; i++)
-		if (str_eq(fields->items[i].name, name))
-			return fields->items[i].value;
-	return str_make(NULL, 0);
-}
-
-/* How many fields from i on have its name. */
-static size_t run_of(const struct fields *fields, size_t i)
-{
-	size_t n = 1;
-
-	while (i + n < fields->n && str_eq(fields->items[i + n].name, fields->items[i].name))
-		n++;
-	return n;
-}
-
-/* {"name":"first value",...} */
-static void put_firsts(struct json_out *w, const struct fields *fields)
-{
-	json_out(w, STR("{"));
-	for (size_t i = 0; i < fields->n; i += run_of(fields, i)) {
-		json_out_string(w, i ? STR(",") : STR(""), fields->items[i].name);
-		json_out_string(w, STR(":"), fields->items[i].value);
-	}
-	json_out(w, STR("}"));
-}
-
-/* ,"FormValues":{"name":["a","b"],...}: repeated names only, and nothing if there is none. */
-static void put_repeated(struct json_out *w, const struct fields *fields)
-{
-	bool any = false;
-
-	for (size_t i = 0, n; i < fields->n; i += n) {
-		n = run_of(fields, i);
-		if (n == 1)
-			continue;
-		json_out_string(w, any ? STR(",") : STR(",\"FormValues\":{"),
-				fields->items[i].name);
-		for (size_t j = 0; j < n; j++)
-			json_out_string(w, j ? STR(",") : STR(":["), fields->items[i + j].value);
-		json_out(w, STR("]"));
-		any = true;
-	}
-	if (any)
-		json_out(w, STR("}"));
-}
 
 /* The path, and of the query all but sessions, as they were sent. */
 static void put_url(struct json_out *w, struct str target)
@@ -180,40 +66,90 @@ static struct str media_type(struct str content_type)
 	return str_trim(str_cut(&content_type, ';'));
 }
 
-static bool is_form(const struct document *d)
+static bool is_form_type(struct str content_type)
 {
-	return str_eq_nocase(media_type(d->content_type),
-			     STR("application/x-www-form-urlencoded")) &&
-	       !str_starts(str_trim(d->body), STR("<"));
+	return str_eq_nocase(media_type(content_type), STR("application/x-www-form-urlencoded"));
 }
 
-static bool is_json(const struct document *d)
+static bool is_json(const struct posted *posted)
 {
-	struct str type = media_type(d->content_type);
+	struct str type = media_type(posted->content_type);
 	struct str suffix = str_skip(type, type.n > 5 ? type.n - 5 : 0);
 	struct json json;
 
 	if (!str_eq_nocase(type, STR("application/json")) && !str_eq_nocase(suffix, STR("+json")))
 		return false;
-	return str_is_utf8(d->body) && json_parse(d->body, &json) == 0;
+	return str_is_utf8(posted->body) && json_parse(posted->body, &json) == 0;
+}
+
+static enum document_kind kind_of(const struct posted *posted)
+{
+	if (!posted->body.n)
+		return DOCUMENT_EMPTY;
+	if (is_form_type(posted->content_type))
+		return str_starts(str_trim(posted->body), STR("<")) ? DOCUMENT_OTHER
+								    : DOCUMENT_FORM;
+	return is_json(posted) ? DOCUMENT_JSON : DOCUMENT_OTHER;
+}
+
+static int too_many(int rc, struct err *e)
+{
+	if (rc != -E2BIG)
+		return rc;
+	return err_set(e, rc, "a form or a query has at most %d fields", FIELDS_MAX);
+}
+
+int document_read(const struct posted *posted, struct document *ret, struct err *e)
+{
+	struct str query = posted->target, form = STR("");
+
+	(void)str_cut(&query, '?');
+	*ret = (struct document){ .posted = *posted, .kind = kind_of(posted) };
+	if (ret->kind == DOCUMENT_FORM)
+		form = posted->body;
+	else if (posted->query_is_form)
+		form = query;
+	int rc = fields_init(&ret->form, form, posted->query_is_form ? STR("session") : STR(""));
+	if (rc == 0 && !posted->query_is_form)
+		rc = fields_init(&ret->query, query, STR("session"));
+	if (rc < 0)
+		document_fini(ret);
+	return too_many(rc, e);
+}
+
+void document_fini(struct document *document)
+{
+	fields_fini(&document->form);
+	fields_fini(&document->query);
+}
+
+struct str document_param(const struct document *document, struct str name)
+{
+	struct str value;
+
+	if (document->kind != DOCUMENT_JSON)
+		return fields_find(&document->form, name);
+	if (json_string(json_get(json_peek(document->posted.body), name), NULL, 0, &value) < 0)
+		return str_make(NULL, 0);
+	return value;
 }
 
 static void put_body(struct json_out *w, const struct document *d)
 {
-	bool form_type = str_eq_nocase(media_type(d->content_type),
-				       STR("application/x-www-form-urlencoded"));
+	const struct posted *posted = &d->posted;
 
 	json_out_string(w, STR(",\"ContentType\":"),
-			form_type ? STR("application/xml") : d->content_type);
-	if (is_json(d)) {
+			is_form_type(posted->content_type) ? STR("application/xml")
+							   : posted->content_type);
+	if (d->kind == DOCUMENT_JSON) {
 		json_out(w, STR(",\"Json\":"));
-		put_compact(w, d->body);
-	} else if (str_is_utf8(d->body)) {
-		json_out_string(w, STR(",\"Body\":"), d->body);
+		put_compact(w, posted->body);
+	} else if (str_is_utf8(posted->body)) {
+		json_out_string(w, STR(",\"Body\":"), posted->body);
 	} else {
 		json_out(w, STR(",\"BodyBase64\":\""));
 		if (w->rc == 0)
-			w->rc = base64_add(w->buf, d->body);
+			w->rc = base64_add(w->buf, posted->body);
 		json_out(w, STR("\""));
 	}
 }
@@ -227,45 +163,26 @@ static struct str host_name(struct str host)
 	return str_make(host.p, end < host.n ? end : host.n);
 }
 
-static void put_document(struct json_out *w, const struct document *d, const struct fields *form,
-			 const struct fields *query)
-{
-	char created[CLOCK_RFC3339_SIZE];
-
-	clock_rfc3339(created, d->created_ns, 9);
-	json_out_string(w, STR("{\"Hostname\":"), host_name(d->host));
-	json_out_string(w, STR(",\"AccountSid\":"), fields_find(form, STR("AccountSid")));
-	put_url(w, d->target);
-	json_out(w, STR(",\"FormParams\":"));
-	put_firsts(w, form);
-	json_out_string(w, STR(",\"Created\":"), str_from(created));
-	put_repeated(w, form);
-	if (query->n) {
-		json_out(w, STR(",\"QueryParams\":"));
-		put_firsts(w, query);
-	}
-	if (d->body.n && !is_form(d))
-		put_body(w, d);
-	json_out_string(w, STR(",\"Id\":"), d->id);
-	json_out(w, STR("}"));
-}
-
-int document_add(struct buf *out, const struct document *document)
+int document_write(struct buf *out, const struct document *d, struct str id, uint64_t created_ns)
 {
 	struct json_out w = { .buf = out };
-	struct fields form, query;
-	struct str query_text = document->target;
+	char created[CLOCK_RFC3339_SIZE];
 
-	(void)str_cut(&query_text, '?');
-	int rc = fields_init(&query, query_text, STR("session"));
-	if (rc < 0)
-		return rc;
-	rc = fields_init(&form, is_form(document) ? document->body : STR(""), STR(""));
-	if (rc == 0) {
-		put_document(&w, document, &form, &query);
-		rc = w.rc;
-		fields_fini(&form);
+	clock_rfc3339(created, created_ns, 9);
+	json_out_string(&w, STR("{\"Hostname\":"), host_name(d->posted.host));
+	json_out_string(&w, STR(",\"AccountSid\":"), fields_find(&d->form, STR("AccountSid")));
+	put_url(&w, d->posted.target);
+	json_out(&w, STR(",\"FormParams\":"));
+	fields_put_firsts(&w, &d->form);
+	json_out_string(&w, STR(",\"Created\":"), str_from(created));
+	fields_put_repeated(&w, &d->form);
+	if (d->query.n) {
+		json_out(&w, STR(",\"QueryParams\":"));
+		fields_put_firsts(&w, &d->query);
 	}
-	fields_fini(&query);
-	return rc;
+	if (d->kind == DOCUMENT_JSON || d->kind == DOCUMENT_OTHER)
+		put_body(&w, d);
+	json_out_string(&w, STR(",\"Id\":"), id);
+	json_out(&w, STR("}"));
+	return w.rc;
 }

@@ -45,7 +45,7 @@ static void write_queue(struct longpoll *bus, struct http_request *request, stru
 	if (topic != TOPIC_QUEUE && !access_granted(bus, request))
 		return;
 	if (topic == TOPIC_QUEUE)
-		publish_handle(bus, request, key);
+		post_handle(bus, request, key);
 	else if (topic == TOPIC_COMMANDS)
 		command_handle(bus, request, key);
 	else

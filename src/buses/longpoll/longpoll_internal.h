@@ -6,7 +6,7 @@
  *                |- auth.c                      sessions
  *                |- poll.c -> queue.c           those who wait
  *                |     `----> item.c, parcel.c  what they get, and what becomes of it
- *                |- publish.c -> document.c     what is posted to ordinary queues
+ *                |- post.c -> publish.c         what is posted to ordinary queues
  *                `- dialog_topic.c              commands of calls
  *
  * Whatever outlives a call is on a list of the port, so that the end of the port finds it.
@@ -112,9 +112,13 @@ enum topic topic_of(const struct longpoll *bus, struct str key);
 /* The stream of a queue with a reference; make: also when there is none yet. */
 struct stream *place_stream(struct longpoll *bus, struct str key, bool make);
 
-/* --- publish.c --- */
+/* --- post.c --- */
 
-void publish_handle(struct longpoll *bus, struct http_request *request, struct str key);
+void post_handle(struct longpoll *bus, struct http_request *request, struct str key);
+
+/* --- publish.c: see publish.h --- */
+
+/* At the end of the port: those that wait for the disk are told so. */
 void publishes_abandon(struct longpoll *bus);
 
 /* --- dialog_topic.c --- */

@@ -1,83 +1,37 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Writing to an ordinary queue: the message object is made, appended to the queue's stream, and
- * the client gets its 200 when the stream says that it is durable, never before.
- *
- * The client may go in between; the message is then kept all the same (it may have been sent
- * twice: the client knows as little as we do).
+ * Writing to a queue: the message object is made and appended to the queue's stream, and who
+ * asked for it is called when the stream says that it is durable, never before.
+ * What the publisher of an ordinary queue is answered is in post.c.
  */
+#include "buses/longpoll/publish.h"
+
 #include <errno.h>
-#include <stdlib.h>
 
 #include "base/clock.h"
-#include "buses/longpoll/document.h"
 #include "buses/longpoll/longpoll_internal.h"
 
 enum { ID_BYTES = 16 };
+_Static_assert(PUBLISH_ID_SIZE == 2 * ID_BYTES + 1, "an id in hex and its NUL");
 
-struct publish {
-	struct list link; /* longpoll.publishes */
-	struct longpoll *bus;
-	struct http_request *request; /* NULL: the client has gone */
-	bool wants_xml;
-	char id[2 * ID_BYTES + 1];
-};
-
-static void publish_free(struct publish *publish)
+static void finish(struct publish *publish, int rc)
 {
 	list_del(&publish->link);
-	free(publish);
-}
-
-static void publish_gone(void *arg)
-{
-	struct publish *publish = arg;
-
-	publish->request = NULL;
-}
-
-static void answer_published(struct publish *publish)
-{
-	const struct http_header id = { STR("X-Message-Id"), str_from(publish->id) };
-
-	answer_reply(publish->request,
-		     &(struct http_reply){
-			     .status = 200,
-			     .content_type = publish->wants_xml ? STR("application/xml") : STR(""),
-			     .headers = &id,
-			     .n_headers = 1,
-			     .body = publish->wants_xml ? STR("<Response/>") : STR("") });
-}
-
-static void publish_done(void *arg, int rc)
-{
-	struct publish *publish = arg;
-
 	if (rc == 0)
 		publish->bus->published++;
-	if (publish->request) {
-		http_request_on_gone(publish->request, NULL, NULL);
-		if (rc == 0)
-			answer_published(publish);
-		else
-			answer_refused(publish->request, rc);
-	}
-	publish_free(publish);
+	publish->done(publish, rc);
 }
 
-/* The port goes with the hub, and behind them the streams: publish_done does not come any more. */
+static void on_appended(void *arg, int rc)
+{
+	finish(arg, rc);
+}
+
+/* The port goes with the hub, and behind them the streams: on_appended does not come any more. */
 void publishes_abandon(struct longpoll *bus)
 {
-	list_for_each_safe (it, &bus->publishes) {
-		struct publish *publish = container_of(it, struct publish, link);
-
-		if (publish->request) {
-			http_request_on_gone(publish->request, NULL, NULL);
-			answer_retry(publish->request, 503, 5,
-				     "voxbus is stopping; whether this was stored is unknown");
-		}
-		publish_free(publish);
-	}
+	list_for_each_safe (it, &bus->publishes)
+		finish(container_of(it, struct publish, link), -ECANCELED);
 }
 
 /* Created is strictly increasing, even where the clock is not. */
@@ -91,29 +45,36 @@ static uint64_t created_now(struct longpoll *bus)
 	return now_ns;
 }
 
-/* 0 and the object in bus->scratch; else it was answered. */
-static int make_document(struct longpoll *bus, struct http_request *request, const char *id,
-			 uint64_t created_ns)
+static void answer_unread(struct http_request *request, int rc, const struct err *e)
+{
+	if (rc == -E2BIG)
+		answer_problem(request, 413, NULL, 0, "%s", e->text);
+	else
+		answer_refused(request, rc);
+}
+
+bool publish_read(struct longpoll *bus, struct http_request *request, struct document *ret)
 {
 	const struct http_request_info *info = http_request_info(request);
-	const struct document document = {
+	struct str encoding = http_request_header(request, STR("Content-Encoding"));
+	const struct posted posted = {
 		.host = http_request_header(request, STR("Host")),
 		.target = info->target,
 		.content_type = http_request_header(request, STR("Content-Type")),
 		.body = info->body,
-		.id = str_from(id),
-		.created_ns = created_ns,
+		.query_is_form = str_eq(info->method, STR("GET")),
 	};
+	struct err e;
 
-	buf_clear(&bus->scratch);
-	int rc = document_add(&bus->scratch, &document);
-	if (rc == -E2BIG)
-		answer_problem(request, 413, NULL, 0, "a form has at most 10000 fields");
-	else if (rc == -ENOBUFS)
-		answer_problem(request, 413, NULL, 0, "the message is too large as JSON");
-	else if (rc < 0)
-		answer_refused(request, rc);
-	return rc;
+	if (encoding.n && !str_eq_nocase(encoding, STR("identity"))) {
+		answer_problem(request, 415, NULL, 0,
+			       "send the body without Content-Encoding: this version takes none");
+		return false;
+	}
+	int rc = document_read(&posted, ret, &e);
+	if (rc < 0)
+		answer_unread(request, rc, &e);
+	return rc == 0;
 }
 
 static struct msg *make_message(struct longpoll *bus, struct stream *stream, struct str key,
@@ -134,65 +95,38 @@ static struct msg *make_message(struct longpoll *bus, struct stream *stream, str
 	return msg;
 }
 
-static bool accepts_xml(const struct http_request *request)
-{
-	struct str accept = http_request_header(request, STR("Accept"));
-
-	while (accept.p) {
-		struct str range = str_cut(&accept, ',');
-		struct str type = str_trim(str_cut(&range, ';'));
-
-		if (str_eq_nocase(type, STR("application/xml")) ||
-		    str_eq_nocase(type, STR("text/xml")))
-			return true;
-	}
-	return false;
-}
-
 /* Appends what is in bus->scratch. 0, or why not. */
 static int append(struct longpoll *bus, struct publish *publish, struct str key,
 		  uint64_t created_ns)
 {
 	struct stream *stream = place_stream(bus, key, true);
+
 	if (!stream)
 		return -ENOMEM;
 	auto_msg struct msg *msg = make_message(bus, stream, key, publish->id, created_ns);
-	int rc = msg ? stream_append(stream, msg, publish_done, publish) : -ENOMEM;
+	int rc = msg ? stream_append(stream, msg, on_appended, publish) : -ENOMEM;
 	(void)stream_unref(stream);
 	return rc;
 }
 
-void publish_handle(struct longpoll *bus, struct http_request *request, struct str key)
+bool publish_append(struct publish *publish, struct longpoll *bus, struct http_request *request,
+		    struct str key, const struct document *document, publish_done_fn done)
 {
-	struct str encoding = http_request_header(request, STR("Content-Encoding"));
-	struct publish *publish = calloc(1, sizeof(*publish));
-
-	if (!publish) {
-		answer_refused(request, -ENOMEM);
-		return;
-	}
-	list_init(&publish->link);
-	if (encoding.n && !str_eq_nocase(encoding, STR("identity"))) {
-		answer_problem(request, 415, NULL, 0,
-			       "send the body without Content-Encoding: this version takes none");
-		publish_free(publish);
-		return;
-	}
 	uint64_t created_ns = created_now(bus);
-	rand_hex(publish->id, ID_BYTES);
-	if (make_document(bus, request, publish->id, created_ns) < 0) {
-		publish_free(publish);
-		return;
-	}
+
+	list_init(&publish->link);
 	publish->bus = bus;
-	publish->request = request;
-	publish->wants_xml = accepts_xml(request);
-	int rc = append(bus, publish, key, created_ns);
-	if (rc < 0) {
-		publish_free(publish);
+	publish->done = done;
+	rand_hex(publish->id, ID_BYTES);
+	buf_clear(&bus->scratch);
+	int rc = document_write(&bus->scratch, document, str_from(publish->id), created_ns);
+	if (rc == 0)
+		rc = append(bus, publish, key, created_ns);
+	if (rc == -ENOBUFS)
+		answer_problem(request, 413, NULL, 0, "the message is too large as JSON");
+	else if (rc < 0)
 		answer_refused(request, rc);
-		return;
-	}
-	list_add_tail(&bus->publishes, &publish->link);
-	http_request_on_gone(request, publish_gone, publish);
+	else
+		list_add_tail(&bus->publishes, &publish->link);
+	return rc == 0;
 }

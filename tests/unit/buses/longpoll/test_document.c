@@ -77,21 +77,32 @@ static const struct {
 			     ",\"ContentType\":\"image/png\",\"BodyBase64\":\"iVBORw==\"" TAIL },
 };
 
+static int write_document(struct buf *b, const struct posted *posted)
+{
+	struct document d;
+	struct err e;
+	int rc = document_read(posted, &d, &e);
+
+	if (rc < 0)
+		return rc;
+	rc = document_write(b, &d, STR("0f"), 1795219393114436515ull);
+	document_fini(&d);
+	return rc;
+}
+
 static void documents_have_these_bytes(void **state)
 {
 	for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-		struct document d = { .host = STR("vb.example.com:8090"),
-				      .target = str_from(cases[i].target),
-				      .content_type = str_from(cases[i].type),
-				      .body = str_from(cases[i].body),
-				      .id = STR("0f"),
-				      .created_ns = 1795219393114436515ull };
+		struct posted d = { .host = STR("vb.example.com:8090"),
+				    .target = str_from(cases[i].target),
+				    .content_type = str_from(cases[i].type),
+				    .body = str_from(cases[i].body) };
 		struct json json;
 		struct buf b;
 
 		print_message("%s\n", cases[i].what);
 		buf_init(&b, 65536);
-		assert_int_equal(document_add(&b, &d), 0);
+		assert_int_equal(write_document(&b, &d), 0);
 		assert_int_equal(json_parse(buf_str(&b), &json), 0);
 		assert_int_equal(buf_addc(&b, '\0'), 0);
 		assert_string_equal(buf_str(&b).p, cases[i].expected);
@@ -99,7 +110,7 @@ static void documents_have_these_bytes(void **state)
 		/* Cut anywhere it is still a document. */
 		for (; d.body.n; d.body.n--) {
 			buf_clear(&b);
-			assert_int_equal(document_add(&b, &d), 0);
+			assert_int_equal(write_document(&b, &d), 0);
 			assert_int_equal(json_parse(buf_str(&b), &json), 0);
 		}
 		buf_fini(&b);
@@ -114,12 +125,12 @@ static void a_host_loses_its_port(void **state)
 	};
 
 	for (size_t i = 0; i < sizeof(hosts) / sizeof(hosts[0]); i++) {
-		struct document d = { .host = str_from(hosts[i][0]), .target = STR("/") };
+		struct posted d = { .host = str_from(hosts[i][0]), .target = STR("/") };
 		struct json json;
 		struct buf b;
 
 		buf_init(&b, 4096);
-		assert_int_equal(document_add(&b, &d), 0);
+		assert_int_equal(write_document(&b, &d), 0);
 		assert_int_equal(json_parse(buf_str(&b), &json), 0);
 		assert_true(json_is(json_get(json, STR("Hostname")), str_from(hosts[i][1])));
 		buf_fini(&b);
@@ -128,7 +139,7 @@ static void a_host_loses_its_port(void **state)
 
 static void a_form_has_a_maximum(void **state)
 {
-	struct document d = { .target = STR("/"), .content_type = STR(FORM) };
+	struct posted d = { .target = STR("/"), .content_type = STR(FORM) };
 	struct buf body, b;
 
 	buf_init(&body, 65536);
@@ -136,25 +147,77 @@ static void a_form_has_a_maximum(void **state)
 	for (int i = 0; i < 10001; i++)
 		assert_int_equal(buf_add(&body, STR("a&")), 0);
 	d.body = buf_str(&body);
-	assert_int_equal(document_add(&b, &d), -E2BIG);
+	assert_int_equal(write_document(&b, &d), -E2BIG);
 	d.body.n -= 2;
-	assert_int_equal(document_add(&b, &d), 0);
+	assert_int_equal(write_document(&b, &d), 0);
 	buf_fini(&b);
 	buf_fini(&body);
 }
 
 static void what_does_not_fit_is_refused(void **state)
 {
-	struct document d = { .target = STR("/?a=1"),
-			      .content_type = STR(FORM),
-			      .body = STR("a=1") };
+	struct posted d = { .target = STR("/?a=1"), .content_type = STR(FORM), .body = STR("a=1") };
 	struct buf b;
 
 	for (size_t max = 0; max < 100; max++) {
 		buf_init(&b, max);
-		assert_int_equal(document_add(&b, &d), -ENOBUFS);
+		assert_int_equal(write_document(&b, &d), -ENOBUFS);
 		buf_fini(&b);
 	}
+}
+
+static void what_was_posted_can_be_asked_for(void **state)
+{
+	static const struct {
+		const char *what, *target, *type, *body;
+		bool by_get;
+		const char *expected; /* NULL: none */
+	} cases_of_params[] = {
+		{ "a form", "/q?CallSid=no", FORM, "a=1&CallSid=CA%31&CallSid=2", false, "CA1" },
+		{ "a form without it", "/q?CallSid=no", FORM, "a=1", false, NULL },
+		{ "a GET", "/q?a=1&CallSid=CA1", NULL, "", true, "CA1" },
+		{ "JSON", "/q", "application/json", " {\"a\":{\"CallSid\":1},\"CallSid\":\"CA1\"}",
+		  false, "CA1" },
+		{ "JSON, a number", "/q", "application/json", "{\"CallSid\":1}", false, NULL },
+		{ "JSON, escaped", "/q", "application/json", "{\"CallSid\":\"\\u0041\"}", false,
+		  NULL },
+		{ "a JSON list", "/q", "application/json", "[\"CallSid\"]", false, NULL },
+		{ "no JSON", "/q", "application/json", "{\"CallSid\":\"CA1\"", false, NULL },
+		{ "text", "/q", "text/plain", "CallSid=CA1", false, NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(cases_of_params) / sizeof(cases_of_params[0]); i++) {
+		const struct posted posted = { .target = str_from(cases_of_params[i].target),
+					       .content_type = str_from(cases_of_params[i].type),
+					       .body = str_from(cases_of_params[i].body),
+					       .query_is_form = cases_of_params[i].by_get };
+		struct document d;
+		struct err e;
+
+		print_message("%s\n", cases_of_params[i].what);
+		assert_int_equal(document_read(&posted, &d, &e), 0);
+		struct str value = document_param(&d, STR("CallSid"));
+		assert_int_equal(value.p == NULL, cases_of_params[i].expected == NULL);
+		assert_true(str_eq(value, str_from(cases_of_params[i].expected)));
+		document_fini(&d);
+	}
+}
+
+static void a_get_has_its_query_as_form(void **state)
+{
+	const struct posted posted = { .host = STR("vb.example.com"),
+				       .target = STR("/AC1/SMS?b=2&session=x&a=1&a=3"),
+				       .query_is_form = true };
+	struct buf b;
+
+	buf_init(&b, 4096);
+	assert_int_equal(write_document(&b, &posted), 0);
+	assert_int_equal(buf_addc(&b, '\0'), 0);
+	assert_string_equal(
+		buf_str(&b).p,
+		HEAD("", "/AC1/SMS?b=2&a=1&a=3") "{\"a\":\"1\",\"b\":\"2\"}," CREATED
+						 ",\"FormValues\":{\"a\":[\"1\",\"3\"]}" TAIL);
+	buf_fini(&b);
 }
 
 int main(void)
@@ -164,6 +227,8 @@ int main(void)
 		cmocka_unit_test(a_host_loses_its_port),
 		cmocka_unit_test(a_form_has_a_maximum),
 		cmocka_unit_test(what_does_not_fit_is_refused),
+		cmocka_unit_test(what_was_posted_can_be_asked_for),
+		cmocka_unit_test(a_get_has_its_query_as_form),
 	};
 	(void)setenv("TZ", "UTC", 1);
 	tzset();

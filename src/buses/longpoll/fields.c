@@ -1,0 +1,107 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A form's fields, decoded into one piece of memory and sorted by name and place.
+ *
+ * The order is bytewise, since clients look for the first upper-case "CA" with grep: it must be
+ * the CallSid's, and not that of a caller who lives in California.
+ */
+#include "buses/longpoll/fields.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "codec/form.h"
+
+void fields_fini(struct fields *fields)
+{
+	free(fields->items);
+	free(fields->memory);
+	*fields = (struct fields){ 0 };
+}
+
+static int field_cmp(const void *a, const void *b)
+{
+	const struct field *fa = a, *fb = b;
+	int order = str_cmp(fa->name, fb->name);
+
+	if (order)
+		return order;
+	return fa->place < fb->place ? -1 : fa->place > fb->place;
+}
+
+int fields_init(struct fields *ret, struct str form, struct str without)
+{
+	struct str rest = form;
+	struct form_pair pair;
+	size_t n = 0;
+
+	*ret = (struct fields){ 0 };
+	while (form_next(&rest, &pair))
+		if (++n > FIELDS_MAX)
+			return -E2BIG;
+	if (n == 0)
+		return 0;
+	ret->items = calloc(n, sizeof(*ret->items));
+	ret->memory = malloc(form.n + 1);
+	if (!ret->items || !ret->memory)
+		return fields_fini(ret), -ENOMEM;
+	char *out = ret->memory;
+	for (rest = form; form_next(&rest, &pair);) {
+		if (without.n && form_name_is(&pair, without))
+			continue;
+		struct field *field = &ret->items[ret->n];
+		field->place = ret->n++;
+		field->name = str_make(out, form_decode(out, pair.name));
+		out += field->name.n;
+		field->value = str_make(out, form_decode(out, pair.value));
+		out += field->value.n;
+	}
+	qsort(ret->items, ret->n, sizeof(*ret->items), field_cmp);
+	return 0;
+}
+
+struct str fields_find(const struct fields *fields, struct str name)
+{
+	for (size_t i = 0; i < fields->n; i++)
+		if (str_eq(fields->items[i].name, name))
+			return fields->items[i].value;
+	return str_make(NULL, 0);
+}
+
+size_t fields_run(const struct fields *fields, size_t i)
+{
+	size_t n = 1;
+
+	while (i + n < fields->n && str_eq(fields->items[i + n].name, fields->items[i].name))
+		n++;
+	return n;
+}
+
+void fields_put_firsts(struct json_out *w, const struct fields *fields)
+{
+	json_out(w, STR("{"));
+	for (size_t i = 0; i < fields->n; i += fields_run(fields, i)) {
+		json_out_string(w, i ? STR(",") : STR(""), fields->items[i].name);
+		json_out_string(w, STR(":"), fields->items[i].value);
+	}
+	json_out(w, STR("}"));
+}
+
+void fields_put_repeated(struct json_out *w, const struct fields *fields)
+{
+	bool any = false;
+
+	for (size_t i = 0, n; i < fields->n; i += n) {
+		n = fields_run(fields, i);
+		if (n == 1)
+			continue;
+		json_out_string(w, any ? STR(",") : STR(",\"FormValues\":{"),
+				fields->items[i].name);
+		for (size_t j = 0; j < n; j++)
+			json_out_string(w, j ? STR(",") : STR(":["), fields->items[i + j].value);
+		json_out(w, STR("]"));
+		any = true;
+	}
+	if (any)
+		json_out(w, STR("}"));
+}
