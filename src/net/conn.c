@@ -16,7 +16,9 @@
 
 #include <assert.h>
 #include <errno.h>
+#include <linux/sockios.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/uio.h>
@@ -347,16 +349,15 @@ size_t conn_pending(const struct conn *c)
 
 bool conn_is_acked(const struct conn *c)
 {
-	struct tcp_info info;
-	socklen_t n = sizeof(info);
+	struct pollfd broken = { .fd = c->fd };
 	int queued;
 
-	if (c->failure || c->fd < 0)
+	if (c->failure || c->fd < 0 || buf_len(&c->out))
 		return false;
-	/* A Unix socket's bytes are in the peer's own buffer once they are written. */
-	if (getsockopt(c->fd, IPPROTO_TCP, TCP_INFO, &info, &n) < 0)
-		return true;
-	return ioctl(c->fd, TIOCOUTQ, &queued) == 0 && queued == 0 && info.tcpi_state != TCP_CLOSE;
+	if (ioctl(c->fd, SIOCOUTQ, &queued) < 0 || queued)
+		return false;
+	/* What a reset threw away is not in the queue either; the error waits until it is read. */
+	return poll(&broken, 1, 0) >= 0 && !(broken.revents & POLLERR);
 }
 
 void conn_pause(struct conn *c, bool on)

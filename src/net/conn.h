@@ -63,8 +63,9 @@ int conn_write(struct conn *conn, const struct str *parts, size_t n);
 /* Bytes that the kernel has not taken yet. */
 size_t conn_pending(const struct conn *conn);
 /*
- * The peer's TCP has acknowledged all that was written, and nothing is known to be wrong: a peer that
- * closed in order then has got everything. Also inside on_end.
+ * The peer's TCP has acknowledged all that was written (our FIN, too), and nothing is known to be
+ * wrong: a peer that closed in order then has got everything. Of a Unix socket: the peer has read
+ * it. Two system calls. Also inside on_end.
  */
 bool conn_is_acked(const struct conn *conn);
 /* Stops or resumes reading: the peer is held back by TCP. A new connection reads. */

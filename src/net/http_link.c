@@ -8,6 +8,13 @@
  * `ahead`, and once that holds AHEAD_HIGH bytes the client is held back by TCP (and its end is
  * then seen only after the answer). The next request is looked at when the answer before it has
  * been taken by the kernel, so a client that does not read its answers stops itself.
+ *
+ * Where the handler wants to know that an answer has arrived (on_acked), the next request waits for
+ * the peer's TCP instead. It is asked at once, whenever bytes come (a client that has read its
+ * answer and goes on acknowledges with its next request, up to 40 ms before it would have done so
+ * by itself), when the connection ends in order, and by the timer after 1, 2, 4 ms ... 1 s. That a
+ * further request is there proves nothing: a pipelining client sends it unanswered.
+ *
  * One timer serves all: each state sets it to its own limit.
  */
 #include <errno.h>
@@ -23,6 +30,8 @@ enum {
 	LINGER_MS = 2000,
 	WINDOW_MS = 5000,
 	HINT_EVERY_MS = 10000,
+	ACK_MS = 30000,
+	ACK_LOOK_MS = 1000, /* the longest time between two looks */
 };
 
 static bool is_reading(const struct link *l)
@@ -245,7 +254,8 @@ static void consume(struct link *l, struct str *data)
 
 static void keep_ahead(struct link *l, struct str data)
 {
-	if (data.n == 0 || l->state == LINK_DEAD || l->state == LINK_LINGER)
+	if (data.n == 0 || l->state == LINK_DEAD || l->state == LINK_LINGER ||
+	    (l->state == LINK_ACKING && l->close))
 		return;
 	if (!l->ahead) {
 		l->ahead = malloc(sizeof(*l->ahead));
@@ -283,10 +293,14 @@ static void refuse_tls(struct link *l)
 	link_cut(l);
 }
 
+static void next_request(struct link *l);
+
 static void on_data(void *arg, struct str data)
 {
 	struct link *l = arg;
 
+	if (l->state == LINK_ACKING && conn_is_acked(l->conn))
+		next_request(l);
 	if (l->state == LINK_IDLE && is_client_hello(data)) {
 		refuse_tls(l);
 		return;
@@ -317,7 +331,7 @@ static void consume_ahead(struct link *l)
 		task_defer(&l->task);
 }
 
-/* The kernel has the whole answer. */
+/* The whole answer is the kernel's, or the peer's. */
 static void next_request(struct link *l)
 {
 	struct http_request *r = l->request;
@@ -336,6 +350,44 @@ static void next_request(struct link *l)
 		task_defer(&l->task);
 }
 
+static void look_for_ack(struct link *l)
+{
+	uint64_t wait_ms = l->mark + 1;
+
+	if (conn_is_acked(l->conn)) {
+		next_request(l);
+		return;
+	}
+	if (l->mark >= ACK_MS) {
+		l->server->stats.timeouts++;
+		link_cut(l);
+		return;
+	}
+	/* As long as all the waits before it together. */
+	if (wait_ms > ACK_LOOK_MS)
+		wait_ms = ACK_LOOK_MS;
+	if (wait_ms > ACK_MS - l->mark)
+		wait_ms = ACK_MS - l->mark;
+	l->mark += wait_ms;
+	enter(l, LINK_ACKING, wait_ms);
+}
+
+/* The kernel has the whole answer. */
+static void answer_taken(struct link *l)
+{
+	if (!l->request->until_acked) {
+		next_request(l);
+		return;
+	}
+	if (l->close) {
+		conn_shutdown(l->conn);
+		drop_ahead(l);
+		conn_pause(l->conn, false);
+	}
+	l->mark = 0;
+	look_for_ack(l);
+}
+
 static void on_task(void *arg)
 {
 	struct link *l = arg;
@@ -343,7 +395,7 @@ static void on_task(void *arg)
 	if (l->state == LINK_DEAD)
 		link_free(l);
 	else if (l->state == LINK_SENDING && l->mark == 0 && conn_pending(l->conn) == 0)
-		next_request(l);
+		answer_taken(l);
 	else if (is_reading(l))
 		consume_ahead(l);
 }
@@ -373,7 +425,13 @@ static void on_drain(void *arg)
 	struct link *l = arg;
 
 	if (l->state == LINK_SENDING && conn_pending(l->conn) == 0)
-		next_request(l);
+		answer_taken(l);
+}
+
+/* The kernel had the whole answer before the connection ended. */
+static bool is_taken(const struct link *l)
+{
+	return l->state == LINK_ACKING || (l->state == LINK_SENDING && l->taken);
 }
 
 static void on_end(void *arg, int reason)
@@ -384,8 +442,7 @@ static void on_end(void *arg, int reason)
 	 * A client may have read its answer and gone before our own next turn. Many go without
 	 * TLS's goodbye, and what they have acknowledged they have.
 	 */
-	if ((reason == 0 || reason == -ECONNABORTED) && l->state == LINK_SENDING && l->taken &&
-	    conn_is_acked(l->conn))
+	if ((reason == 0 || reason == -ECONNABORTED) && is_taken(l) && conn_is_acked(l->conn))
 		next_request(l);
 	link_cut(l);
 }
@@ -431,6 +488,8 @@ static void on_timer(void *arg)
 		look_at_body(l);
 	else if (l->state == LINK_SENDING)
 		look_at_reader(l);
+	else if (l->state == LINK_ACKING)
+		look_for_ack(l);
 	else
 		link_cut(l);
 }

@@ -146,4 +146,11 @@ void http_request_on_sent(struct http_request *request, void (*fn)(void *arg), v
 {
 	request->on_sent = fn;
 	request->sent_arg = arg;
+	request->until_acked = false;
+}
+
+void http_request_on_acked(struct http_request *request, void (*fn)(void *arg), void *arg)
+{
+	http_request_on_sent(request, fn, arg);
+	request->until_acked = fn;
 }

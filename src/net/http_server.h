@@ -55,9 +55,8 @@ struct http_request_info {
 typedef void (*http_handler)(void *arg, struct http_request *request);
 
 struct http_mount {
-	struct str
-		prefix;  /* "/auth" serves /auth and /auth/...; "/" everything; the longest wins */
-	size_t body_max; /* bytes; a larger body gets 413 */
+	struct str prefix; /* "/auth" serves /auth and /auth/...; "/" all; the longest wins */
+	size_t body_max;   /* bytes; a larger body gets 413 */
 	http_handler handle;
 	void *arg;
 };
@@ -88,23 +87,24 @@ struct str http_request_header(const struct http_request *request, struct str na
 /* Gives back all that the client sent: info and headers are empty from now on. For long waits. */
 void http_request_forget(struct http_request *request);
 /*
- * Called once if the client goes before the answer is complete; the request is then invalid and
- * must not be answered, nor looked at after fn. fn NULL removes it. The handler of a request that
- * waits sets it. A FIN counts as going. http_reply and http_stream_end take it back, unless
- * on_sent is set: who is done with a request is not told of its connection's end.
+ * Called once if the client goes before the answer is complete (a FIN counts); the request is then
+ * invalid and must not be answered, nor looked at after fn. NULL takes it back, as http_reply and
+ * http_stream_end do unless on_sent or on_acked is set. The handler of a request that waits sets it.
  */
 void http_request_on_gone(struct http_request *request, void (*fn)(void *arg), void *arg);
 /*
- * Called once when the kernel has taken the last byte of the answer; the request is gone after it.
- * If the connection dies first, on_gone is called instead. Set before the answer begins.
+ * Called once when the last byte of the answer has been taken by the kernel (on_sent), or
+ * acknowledged by the peer's TCP (on_acked; of a Unix socket: read by the peer; after 30 s without
+ * it the connection is cut); the request is gone after it. If the connection ends or breaks before,
+ * on_gone is called instead. One of both, set before the answer begins; NULL takes it back.
  */
 void http_request_on_sent(struct http_request *request, void (*fn)(void *arg), void *arg);
+void http_request_on_acked(struct http_request *request, void (*fn)(void *arg), void *arg);
 
 struct http_reply {
-	int status;              /* 100..599 */
-	struct str content_type; /* empty: no Content-Type header */
-	const struct http_header
-		*headers; /* further ones; Content-Length, Date, Connection are ours */
+	int status;                        /* 100..599 */
+	struct str content_type;           /* empty: no Content-Type header */
+	const struct http_header *headers; /* Content-Length, Date, Connection are ours */
 	size_t n_headers;
 	struct str body;
 };

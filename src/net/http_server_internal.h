@@ -5,10 +5,12 @@
  *
  *            bytes           head            end           answer begun    all taken
  *     IDLE ────────► HEAD ──────────► BODY ───────► ASKED ──────────────► SENDING ──► IDLE
- *                      │ malformed, late, too large   │ handed over            │ close
- *                      └──────────────► LINGER ◄──────┼────────────────────────┘
- *                                          └► DEAD ◄──┴─ gone, cut
+ *                      │ malformed, late, too large   │ handed over        │   │ close  ▲
+ *                      └──────────────► LINGER ◄──────┼────────────────────│───┤        │
+ *                                          └► DEAD ◄──┴─ gone, cut         └► ACKING ───┘
  *
+ * ACKING: the handler wants to know that the peer's TCP has the answer (on_acked); before a close
+ * our FIN is out already.
  * LINGER: our FIN is out, what still comes is read and dropped, lest a reset overtake the answer.
  * DEAD: the conn is gone; the link's task tells the handler and frees it in a turn of its own, so
  * that no call of a handler ever finds its link freed under it.
@@ -65,6 +67,7 @@ enum link_state {
 	LINK_BODY,
 	LINK_ASKED,
 	LINK_SENDING,
+	LINK_ACKING,
 	LINK_LINGER,
 	LINK_DEAD,
 };
@@ -79,7 +82,7 @@ struct link {
 	struct buf *ahead;              /* what came behind the request under way; else NULL */
 	struct timer timer;
 	struct task task;
-	size_t mark; /* progress at the last time the timer looked */
+	size_t mark; /* progress at the last time the timer looked; ACKING: ms waited so far */
 	enum link_state state;
 	bool inside; /* link_data runs: it goes on by itself after an answer */
 	bool close;  /* after this answer */
@@ -99,7 +102,7 @@ struct http_request {
 	struct request_content *content; /* NULL: let go of by http_request_forget */
 	void (*on_gone)(void *arg);
 	void *gone_arg;
-	void (*on_sent)(void *arg);
+	void (*on_sent)(void *arg); /* or on_acked */
 	void *sent_arg;
 	bool answered;  /* its head was written, or is not wanted any more */
 	bool streaming; /* between http_stream_begin and _end */
@@ -107,7 +110,8 @@ struct http_request {
 	bool corked; /* its pieces are gathered in http_server.held */
 	bool gone;   /* on_gone runs */
 	/* of its head: what its answer depends on */
-	bool is_head, keep_alive;
+	bool is_head : 1, keep_alive : 1;
+	bool until_acked : 1; /* on_sent waits for the peer's TCP */
 	unsigned char minor;
 };
 

@@ -1,5 +1,8 @@
 /* SPDX-License-Identifier: MIT */
-/* Messages on their way: settled when the client has its answer, given back when it goes first. */
+/*
+ * Messages on their way: settled when the client's TCP has acknowledged the whole answer, given
+ * back when the client goes before it has.
+ */
 #include "buses/longpoll/parcel.h"
 
 #include <stdlib.h>
@@ -39,7 +42,7 @@ static void parcel_finish(struct parcel *parcel, bool taken)
 	parcel_free(parcel);
 }
 
-static void parcel_sent(void *arg)
+static void parcel_arrived(void *arg)
 {
 	struct parcel *parcel = arg;
 	struct queue *queue = parcel->queue;
@@ -61,7 +64,7 @@ void parcel_send(struct parcel *parcel, struct http_request *request)
 {
 	parcel->request = request;
 	http_request_on_gone(request, parcel_gone, parcel);
-	http_request_on_sent(request, parcel_sent, parcel);
+	http_request_on_acked(request, parcel_arrived, parcel);
 }
 
 static void parcel_let_go(struct parcel *parcel)
@@ -69,7 +72,7 @@ static void parcel_let_go(struct parcel *parcel)
 	if (!parcel->request)
 		return;
 	http_request_on_gone(parcel->request, NULL, NULL);
-	http_request_on_sent(parcel->request, NULL, NULL);
+	http_request_on_acked(parcel->request, NULL, NULL);
 }
 
 void parcel_return(struct parcel *parcel)

@@ -23,7 +23,7 @@
 #include "buses/longpoll/longpoll_internal.h"
 
 enum {
-	WINDOW = 4096,      /* messages of one queue in answers that the kernel has not taken */
+	WINDOW = 4096,      /* messages of one queue in answers that have not arrived */
 	SERVED_A_TURN = 64, /* waiters of the whole bus: some 0.5 ms, then others have their turn */
 };
 
