@@ -11,6 +11,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "codec/json.h"
 #include "codec/websocket.h"
 #include "loop/loop.h"
@@ -32,12 +33,6 @@ struct ari_source {
 	pthread_t flooder;
 	unsigned first, calls, events;
 };
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
 
 static bool template_make(struct template *t, struct str line)
 {

@@ -11,57 +11,22 @@
  * Prints: p50 and p99 of StasisStart written -> AppStart read, and -> first event read (us), start
  * to ready (ms), RSS when idle before and after the calls (KiB).
  */
-#include <arpa/inet.h>
 #include <inttypes.h>
-#include <netinet/tcp.h>
-#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
-#include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include "ari_source.h"
+#include "bench.h"
+#include "child.h"
 #include "loop/loop.h"
 
-enum { ANSWER_MAX = 65536, CALLS_MAX = 10000, SETTLE_US = 1000 };
+enum { ANSWER_MAX = 65536, CALLS_MAX = 10000, SETTLE_US = 1000, IDLE_US = 200000 };
 
 #define SID   "ACbench"
 #define TOKEN "bench-token"
 #define BASIC "QUNiZW5jaDpiZW5jaC10b2tlbg==" /* SID:TOKEN */
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static int free_port(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&a, &len) < 0)
-		die("bind");
-	(void)close(fd);
-	return ntohs(a.sin_port);
-}
-
-static int dial(int port)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET,
-				 .sin_port = htons((uint16_t)port),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-
-	if (fd < 0 || connect(fd, (struct sockaddr *)&a, sizeof(a)) < 0)
-		die("connect");
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	return fd;
-}
 
 static void ask(int fd, const char *queue)
 {
@@ -92,72 +57,19 @@ static void answer(int fd, char out[ANSWER_MAX])
 	}
 }
 
-static bool is_ready(const char *socket_path)
+/* On the made-up Asterisk, with the journal on. */
+static void start(struct child *child, const char *voxbusd, int ari)
 {
-	static const char request[] = "GET /readyz HTTP/1.0\r\n\r\n";
-	struct sockaddr_un a = { .sun_family = AF_UNIX };
-	int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-	char text[64] = "";
-	bool ready;
+	FILE *config = child_prepare(child);
 
-	(void)snprintf(a.sun_path, sizeof(a.sun_path), "%s", socket_path);
-	ready = fd >= 0 && connect(fd, (struct sockaddr *)&a, sizeof(a)) == 0 &&
-		send(fd, request, sizeof(request) - 1, MSG_NOSIGNAL) > 0 &&
-		recv(fd, text, sizeof(text) - 1, 0) > 12 && memcmp(text + 9, "200", 3) == 0;
-	(void)close(fd);
-	return ready;
-}
-
-static void write_config(const char *path, const char *dir, int ari, int http)
-{
-	FILE *f = fopen(path, "we");
-
-	if (!f)
-		die(path);
-	(void)fprintf(f,
-		      "node: bench\ndata_dir: %s\nhttp: {listen: ['127.0.0.1:%d']}\n"
-		      "log: {level: warn}\naccounts: [{sid: " SID ", token: " TOKEN "}]\n"
-		      "engines:\n  - {type: asterisk, name: ari, url: 'http://127.0.0.1:%d/ari',\n"
-		      "     username: ari, password: secret, applications: [fx]}\n"
-		      "buses: [{type: longpoll, name: http}]\n",
-		      dir, http, ari);
-	(void)fclose(f);
-}
-
-static pid_t start(const char *voxbusd, const char *config)
-{
-	pid_t pid = fork();
-
-	if (pid < 0)
-		die("fork");
-	if (pid == 0) {
-		(void)execl(voxbusd, voxbusd, "-c", config, (char *)NULL);
-		_exit(127);
-	}
-	return pid;
-}
-
-static long rss_kib(pid_t pid)
-{
-	char path[64], line[256];
-	long kib = 0;
-	FILE *f;
-
-	(void)snprintf(path, sizeof(path), "/proc/%d/status", (int)pid);
-	f = fopen(path, "re");
-	while (f && fgets(line, sizeof(line), f))
-		if (memcmp(line, "VmRSS:", 6) == 0)
-			kib = strtol(line + 6, NULL, 10);
-	if (f)
-		(void)fclose(f);
-	return kib;
-}
-
-static int by_size(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
+	(void)fprintf(
+		config,
+		"http: {listen: ['127.0.0.1:%d']}\naccounts: [{sid: " SID ", token: " TOKEN
+		"}]\nengines:\n  - {type: asterisk, name: ari, url: 'http://127.0.0.1:%d/ari',\n"
+		"     username: ari, password: secret, applications: [fx]}\n"
+		"buses: [{type: longpoll, name: http}]\n",
+		child->http, ari);
+	child_start(child, config, voxbusd, NULL);
 }
 
 struct times {
@@ -165,10 +77,11 @@ struct times {
 };
 
 /* One call after the other: the polls wait before the call comes, as an application's do. */
-static void place_calls(struct ari_source *source, int http, unsigned calls, struct times *t)
+static void place_calls(struct ari_source *source, const struct child *child, unsigned calls,
+			struct times *t)
 {
 	static char text[ANSWER_MAX];
-	int queue = dial(http), events = dial(http);
+	int queue = child_dial(child), events = child_dial(child);
 
 	for (unsigned i = 0; i < calls; i++) {
 		static const char key[] = "\"dialog_id\":\"";
@@ -190,43 +103,31 @@ static void place_calls(struct ari_source *source, int http, unsigned calls, str
 		if (!strstr(text, "StasisStart"))
 			die("no StasisStart");
 	}
-	qsort(t->announced, calls, sizeof(uint64_t), by_size);
-	qsort(t->first, calls, sizeof(uint64_t), by_size);
+	spread_sort(t->announced, calls);
+	spread_sort(t->first, calls);
 }
 
 int main(int argc, char **argv)
 {
 	static struct times t;
-	char dir[] = "/tmp/voxbus-bench-XXXXXX", config[64], admin[64];
 	unsigned calls = argc > 3 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
-	uint64_t began, ready;
 	struct ari_source *source;
+	struct child child;
+	uint64_t ready;
 	long rss;
-	pid_t pid;
-	int http;
 
-	if (!calls || calls > CALLS_MAX || !mkdtemp(dir))
+	if (!calls || calls > CALLS_MAX)
 		return 2;
-	(void)snprintf(config, sizeof(config), "%s/voxbus.yaml", dir);
-	(void)snprintf(admin, sizeof(admin), "%s/admin.sock", dir);
 	source = ari_source_start(argv[2]);
-	http = free_port();
-	write_config(config, dir, ari_source_port(source), http);
-	began = loop_now_us();
-	pid = start(argv[1], config);
-	while (!is_ready(admin)) {
-		if (loop_now_us() - began > 10000000)
-			die("voxbusd does not get ready");
-		(void)usleep(200);
-	}
-	ready = loop_now_us() - began;
-	(void)usleep(200000);
-	rss = rss_kib(pid);
-	place_calls(source, http, calls, &t);
+	start(&child, argv[1], ari_source_port(source));
+	ready = child_wait_ready(&child);
+	(void)usleep(IDLE_US);
+	rss = child_rss_kib(&child);
+	place_calls(source, &child, calls, &t);
 	(void)printf("%" PRIu64 " %" PRIu64 " %" PRIu64 " %" PRIu64 " %.1f %ld %ld\n",
-		     t.announced[calls / 2], t.announced[calls * 99 / 100], t.first[calls / 2],
-		     t.first[calls * 99 / 100], (double)ready / 1000, rss, rss_kib(pid));
-	(void)kill(pid, SIGTERM);
-	(void)waitpid(pid, NULL, 0);
+		     spread_at(t.announced, calls, 50), spread_at(t.announced, calls, 99),
+		     spread_at(t.first, calls, 50), spread_at(t.first, calls, 99),
+		     (double)ready / 1000, rss, child_rss_kib(&child));
+	child_stop(&child);
 	return 0;
 }

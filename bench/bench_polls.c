@@ -7,35 +7,37 @@
  * poll, as fast as they are acknowledged, and beside them one client in a thread of its own that
  * asks for the length of another queue all the time: what it waits is what a bystander feels.
  *
- *   bench_polls VOXBUSD one|own POLLS PUBLISHERS [HEAP_COUNT_SO]
+ *   bench_polls VOXBUSD one|own POLLS PUBLISHERS [HEAP_COUNT_SO|- [CERTIFICATE KEY]]
  *
  * one: all polls wait on one queue, for one message each (max=1); own: each on a queue of its own.
+ * With a certificate the polls come by TLS, at most HANDSHAKES of them on the way at a time: a
+ * handshake costs both sides more than all the rest, and the daemon gives each ten seconds.
+ * Publishers and the bystander stay plain.
  * Prints: RSS and heap bytes a poll, heap blocks a poll, all polls waiting after the first connect
  * (ms), bystander's p50, p99 and max then (us), first publish to last release (ms), p50, p99 and max of
  * publish to release (us), bystander's p50, p99 and max then (us), daemon's CPU for the burst and
  * for the release (ms), polls of one queue that were served out of turn. Without HEAP_COUNT_SO
  * heap figures are 0.
  */
-#include <arpa/inet.h>
-#include <errno.h>
 #include <inttypes.h>
-#include <netinet/tcp.h>
 #include <pthread.h>
 #include <stdatomic.h>
 #include <stdbool.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "child.h"
 #include "loop/loop.h"
+#include "peer.h"
 
 enum {
 	POLLS_MAX = 30000,
 	PUBLISHERS_MAX = 1000,
+	HANDSHAKES = 128,
 	PROBES_MAX = 1000000,
 	PROBE_PAUSE_US = 500,
 	READ_MAX = 65536,
@@ -49,10 +51,10 @@ enum {
 #define TOKEN "bench-token"
 #define BASIC "QUMwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMDAwMGJlbmNoMDpiZW5jaC10b2tlbg=="
 
-struct peer {
-	int fd;
-	unsigned poll; /* of a publisher: for whom its message under way is */
-	bool asked;
+struct client {
+	struct peer peer;
+	unsigned poll;  /* of a publisher: for whom its message under way is */
+	unsigned place; /* of a poll: among those that have asked, from 1 */
 };
 
 struct probe {
@@ -68,22 +70,16 @@ struct bench {
 	struct child child;
 	bool own;
 	unsigned n_polls, n_publishers;
-	struct peer polls[POLLS_MAX], publishers[PUBLISHERS_MAX];
+	struct client polls[POLLS_MAX], publishers[PUBLISHERS_MAX];
+	struct ssl_ctx_st *tls; /* of the polls; NULL: plain */
 	char session[64];
 	int epoll;
-	unsigned next, acked, released, inverted;
+	unsigned asked, next, acked, released, inverted;
 	unsigned last; /* the poll of the one queue that was served last, from 1 */
 	uint64_t published_us[POLLS_MAX], latency_us[POLLS_MAX];
 	uint64_t first_us, last_us;
 	struct probe probe;
 };
-
-static int by_size(const void *a, const void *b)
-{
-	const uint64_t *x = a, *y = b;
-
-	return (*x > *y) - (*x < *y);
-}
 
 static void send_all(int fd, const char *text, size_t n)
 {
@@ -148,9 +144,9 @@ static void probe_start(struct bench *b)
 /* p50, p99, max */
 static void print_spread(uint64_t *us, size_t n)
 {
-	qsort(us, n, sizeof(*us), by_size);
-	(void)printf(" %" PRIu64 " %" PRIu64 " %" PRIu64, n ? us[n / 2] : 0,
-		     n ? us[n * 99 / 100] : 0, n ? us[n - 1] : 0);
+	spread_sort(us, n);
+	(void)printf(" %" PRIu64 " %" PRIu64 " %" PRIu64, spread_at(us, n, 50),
+		     spread_at(us, n, 99), spread_at(us, n, 100));
 }
 
 static void probe_end(struct bench *b)
@@ -159,61 +155,65 @@ static void probe_end(struct bench *b)
 	(void)pthread_join(b->probe.thread, NULL);
 }
 
-static void watch(struct bench *b, struct peer *peer, uint32_t events, int op)
+static void watch(struct bench *b, struct client *client, uint32_t events, int op)
 {
-	struct epoll_event e = { .events = events, .data.ptr = peer };
+	struct epoll_event e = { .events = events, .data.ptr = client };
 
-	if (epoll_ctl(b->epoll, op, peer->fd, &e) < 0)
+	if (epoll_ctl(b->epoll, op, client->peer.fd, &e) < 0)
 		die("epoll_ctl");
 }
 
-static void poll_ask(struct bench *b, struct peer *peer)
+static void poll_ask(struct bench *b, struct client *client)
 {
 	char text[512], queue[32] = "all";
 	int n;
 
 	if (b->own)
-		(void)snprintf(queue, sizeof(queue), "worker-%05u", (unsigned)(peer - b->polls));
+		(void)snprintf(queue, sizeof(queue), "worker-%05u", (unsigned)(client - b->polls));
 	n = snprintf(text, sizeof(text),
 		     "GET /" SID "/%s?timeout=600s%s HTTP/1.1\r\nHost: 127.0.0.1:8090\r\n"
 		     "User-Agent: curl/7.88.1\r\nAccept: */*\r\nAuthorization: %s\r\n\r\n",
 		     queue, b->own ? "" : "&max=1", b->session);
-	send_all(peer->fd, text, (size_t)n);
-	peer->asked = true;
-	watch(b, peer, EPOLLIN, EPOLL_CTL_MOD);
+	peer_send(&client->peer, text, (size_t)n);
+	client->place = ++b->asked;
+	watch(b, client, EPOLLIN, EPOLL_CTL_MOD);
 }
 
-static void poll_connect(struct bench *b, struct peer *peer)
+/* A poll on its way in. What comes between its question and its message is TLS's own. */
+static void poll_go_on(struct bench *b, struct client *client)
 {
-	struct sockaddr_in a = { .sin_family = AF_INET,
-				 .sin_port = htons((uint16_t)b->child.http),
-				 .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+	char text[READ_MAX];
+	uint32_t events;
 
-	peer->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
-	if (peer->fd < 0)
-		die("socket");
-	if (connect(peer->fd, (struct sockaddr *)&a, sizeof(a)) < 0 && errno != EINPROGRESS)
-		die("connect");
-	watch(b, peer, EPOLLOUT, EPOLL_CTL_ADD);
+	if (client->place) {
+		if (peer_recv(&client->peer, text, sizeof(text)) > 0)
+			die("a poll was answered before its time");
+		return;
+	}
+	events = peer_open(&client->peer);
+	if (events)
+		watch(b, client, events, EPOLL_CTL_MOD);
+	else
+		poll_ask(b, client);
 }
 
-/* All connect at once, then ask as they are connected. */
+/* All connect at once, or as handshakes get done; then ask as they are connected. */
 static void burst(struct bench *b)
 {
 	struct epoll_event events[EVENTS_MAX];
-	unsigned asked = 0;
+	unsigned begun = 0, most = b->tls ? HANDSHAKES : b->n_polls;
 
 	b->first_us = loop_now_us();
-	for (unsigned i = 0; i < b->n_polls; i++)
-		poll_connect(b, &b->polls[i]);
-	while (asked < b->n_polls) {
+	while (b->asked < b->n_polls) {
+		for (; begun < b->n_polls && begun - b->asked < most; begun++) {
+			peer_dial(&b->polls[begun].peer, b->tls ? b->child.https : b->child.http,
+				  b->tls);
+			watch(b, &b->polls[begun], EPOLLOUT, EPOLL_CTL_ADD);
+		}
 		int n = epoll_wait(b->epoll, events, EVENTS_MAX, 1000);
 
-		for (int i = 0; i < n; i++, asked++) {
-			if (!(events[i].events & EPOLLOUT) || (events[i].events & EPOLLERR))
-				die("a poll's connection");
-			poll_ask(b, events[i].data.ptr);
-		}
+		for (int i = 0; i < n; i++)
+			poll_go_on(b, events[i].data.ptr);
 		if (loop_now_us() - b->first_us > PATIENCE_US)
 			die("the burst is not taken in");
 	}
@@ -225,62 +225,59 @@ static void burst(struct bench *b)
 	b->last_us = loop_now_us();
 }
 
-static void publish_next(struct bench *b, struct peer *peer)
+static void publish_next(struct bench *b, struct client *client)
 {
 	char text[512], queue[32] = "all", body[32];
 	int n;
 
 	if (b->next == b->n_polls)
 		return;
-	peer->poll = b->next++;
-	n = snprintf(body, sizeof(body), "number=%u", peer->poll);
+	client->poll = b->next++;
+	n = snprintf(body, sizeof(body), "number=%u", client->poll);
 	if (b->own)
-		(void)snprintf(queue, sizeof(queue), "worker-%05u", peer->poll);
+		(void)snprintf(queue, sizeof(queue), "worker-%05u", client->poll);
 	n = snprintf(
 		text, sizeof(text),
 		"POST /" SID "/%s HTTP/1.1\r\nHost: 127.0.0.1:8090\r\n"
 		"Content-Type: application/x-www-form-urlencoded\r\nContent-Length: %d\r\n\r\n%s",
 		queue, n, body);
-	b->published_us[peer->poll] = loop_now_us();
-	send_all(peer->fd, text, (size_t)n);
+	b->published_us[client->poll] = loop_now_us();
+	peer_send(&client->peer, text, (size_t)n);
 }
 
-static void take_ack(struct bench *b, struct peer *peer)
+static void take_ack(struct bench *b, struct client *client)
 {
 	char text[READ_MAX];
 
-	if (recv(peer->fd, text, sizeof(text), 0) < 12 || memcmp(text + 9, "200", 3) != 0)
+	if (peer_recv(&client->peer, text, sizeof(text)) < 12 || memcmp(text + 9, "200", 3) != 0)
 		die("a publish was not acknowledged");
 	b->acked++;
-	publish_next(b, peer);
+	publish_next(b, client);
 }
 
-static void take_message(struct bench *b, struct peer *peer)
+static void take_message(struct bench *b, struct client *client)
 {
 	static const char key[] = "\"number\":\"";
-	unsigned place = (unsigned)(peer - b->polls) + 1;
+	unsigned index = (unsigned)(client - b->polls);
 	char text[READ_MAX + 1], *at;
-	ssize_t n = recv(peer->fd, text, READ_MAX, 0);
 	unsigned long number;
 
-	if (n <= 0)
-		die("a poll was not answered");
-	text[n] = '\0';
+	text[peer_recv(&client->peer, text, READ_MAX)] = '\0';
 	at = strstr(text, key);
-	if (!at) /* the end of an answer that came in pieces */
+	if (!at) /* the end of an answer that came in pieces, or TLS's own */
 		return;
 	number = strtoul(at + sizeof(key) - 1, NULL, 10);
-	if (number >= b->n_polls || (b->own && number + 1 != place))
+	if (number >= b->n_polls || (b->own && number != index))
 		die("a wrong message");
 	b->last_us = loop_now_us();
 	b->latency_us[b->released++] = b->last_us - b->published_us[number];
-	b->inverted += !b->own && place < b->last;
-	b->last = place;
+	b->inverted += !b->own && client->place < b->last;
+	b->last = client->place;
 }
 
-static bool is_publisher(const struct bench *b, const struct peer *peer)
+static bool is_publisher(const struct bench *b, const struct client *client)
 {
-	return peer >= b->publishers && peer < b->publishers + b->n_publishers;
+	return client >= b->publishers && client < b->publishers + b->n_publishers;
 }
 
 static void release(struct bench *b)
@@ -294,12 +291,12 @@ static void release(struct bench *b)
 		int n = epoll_wait(b->epoll, events, EVENTS_MAX, 1000);
 
 		for (int i = 0; i < n; i++) {
-			struct peer *peer = events[i].data.ptr;
+			struct client *client = events[i].data.ptr;
 
-			if (is_publisher(b, peer))
-				take_ack(b, peer);
+			if (is_publisher(b, client))
+				take_ack(b, client);
 			else
-				take_message(b, peer);
+				take_message(b, client);
 		}
 		if (loop_now_us() - b->first_us > PATIENCE_US)
 			die("not all polls are released");
@@ -335,21 +332,26 @@ static void measure(struct bench *b)
 	(void)printf(" %.0f %.0f %u\n", burst_ms, cpu, b->inverted);
 }
 
-static void raise_files(void)
+static void start(struct bench *b, char **argv, int argc)
 {
-	struct rlimit limit;
+	bool counted = argc > 5 && strcmp(argv[5], "-") != 0;
+	FILE *config = child_prepare(&b->child);
 
-	if (getrlimit(RLIMIT_NOFILE, &limit) < 0)
-		die("getrlimit");
-	limit.rlim_cur = limit.rlim_max;
-	if (setrlimit(RLIMIT_NOFILE, &limit) < 0)
-		die("setrlimit");
+	(void)fprintf(config, "http:\n  listen: ['http://127.0.0.1:%d'", b->child.http);
+	if (argc > 7)
+		(void)fprintf(config, ", '127.0.0.1:%d']\n  tls: {certificate: '%s', key: '%s'}\n",
+			      b->child.https, argv[6], argv[7]);
+	else
+		(void)fprintf(config, "]\n");
+	(void)fprintf(config, "accounts: [{sid: " SID ", token: " TOKEN "}]\n"
+			      "buses: [{type: longpoll, name: http}]\n");
+	child_start(&b->child, config, argv[1], counted ? argv[5] : NULL);
+	(void)child_wait_ready(&b->child);
 }
 
 int main(int argc, char **argv)
 {
 	static struct bench b;
-	FILE *config;
 
 	b.n_polls = argc > 4 ? (unsigned)strtoul(argv[3], NULL, 10) : 0;
 	b.n_publishers = argc > 4 ? (unsigned)strtoul(argv[4], NULL, 10) : 0;
@@ -357,18 +359,13 @@ int main(int argc, char **argv)
 	    b.n_publishers > PUBLISHERS_MAX)
 		return 2;
 	b.own = strcmp(argv[2], "own") == 0;
+	b.tls = argc > 7 ? peer_tls_create(argv[6]) : NULL;
 	raise_files();
 	b.epoll = epoll_create1(EPOLL_CLOEXEC);
-	config = child_prepare(&b.child);
-	(void)fprintf(config,
-		      "http: {listen: ['127.0.0.1:%d']}\naccounts: [{sid: " SID ", token: " TOKEN
-		      "}]\nbuses: [{type: longpoll, name: http}]\n",
-		      b.child.http);
-	child_start(&b.child, config, argv[1], argc > 5 ? argv[5] : NULL);
-	(void)child_wait_ready(&b.child);
+	start(&b, argv, argc);
 	log_in(&b);
 	for (unsigned i = 0; i < b.n_publishers; i++) {
-		b.publishers[i].fd = child_dial(&b.child);
+		b.publishers[i].peer.fd = child_dial(&b.child);
 		watch(&b, &b.publishers[i], EPOLLIN, EPOLL_CTL_ADD);
 	}
 	(void)usleep(SETTLE_US);

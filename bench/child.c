@@ -15,34 +15,18 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
 #include "loop/loop.h"
 
 enum { READY_US = 20000000, BODY_MAX = 65536 };
-
-void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static int free_port(void)
-{
-	struct sockaddr_in a = { .sin_family = AF_INET, .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	socklen_t len = sizeof(a);
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-
-	if (fd < 0 || bind(fd, (struct sockaddr *)&a, len) < 0 ||
-	    getsockname(fd, (struct sockaddr *)&a, &len) < 0)
-		die("bind");
-	(void)close(fd);
-	return ntohs(a.sin_port);
-}
 
 FILE *child_prepare(struct child *child)
 {
 	FILE *f;
 
-	*child = (struct child){ .http = free_port(), .dir = "/tmp/voxbus-bench-XXXXXX" };
+	*child = (struct child){ .http = free_port(),
+				 .https = free_port(),
+				 .dir = "/tmp/voxbus-bench-XXXXXX" };
 	if (!mkdtemp(child->dir))
 		die("mkdtemp");
 	(void)snprintf(child->config, sizeof(child->config), "%s/voxbus.yaml", child->dir);

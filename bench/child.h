@@ -12,7 +12,7 @@
 
 struct child {
 	pid_t pid;
-	int http;                /* the port for which the configuration is */
+	int http, https;         /* ports for which the configuration is */
 	char dir[32], admin[64]; /* the admin API's Unix socket */
 	char heap[64];           /* where child_heap's figures are */
 	char config[64];
@@ -22,8 +22,7 @@ struct child_heap {
 	uint64_t bytes, blocks; /* in use, each with what malloc itself takes for it */
 };
 
-void die(const char *what);
-/* Makes the directory, draws the port, and opens the configuration for the members that it lacks. */
+/* Makes the directory, draws the ports, and opens the configuration for the members that it lacks. */
 FILE *child_prepare(struct child *child);
 /* Closes the configuration and starts; preload (may be NULL) is a library for LD_PRELOAD. */
 void child_start(struct child *child, FILE *config, const char *voxbusd, const char *preload);
