@@ -120,6 +120,16 @@ static int check(const struct voxbus_conf *conf, const char *name)
 	return EXIT_FINE;
 }
 
+static int print(const struct voxbus_conf *conf)
+{
+	int rc = voxbus_conf_print(conf, stdout);
+
+	if (rc == 0)
+		return EXIT_FINE;
+	(void)fprintf(stderr, "voxbusd: the configuration can't be printed: %s\n", strerror(-rc));
+	return EXIT_START;
+}
+
 static int act(const struct options *o, struct voxbus_conf *conf)
 {
 	switch (o->action) {
@@ -128,7 +138,7 @@ static int act(const struct options *o, struct voxbus_conf *conf)
 	case CHECK_JOURNAL:
 		return check_journal(conf->data_dir, stdout);
 	case PRINT:
-		return voxbus_conf_print(conf, stdout) == 0 ? EXIT_FINE : EXIT_START;
+		return print(conf);
 	default:
 		return run(conf, o->file);
 	}

@@ -31,7 +31,8 @@ int conf_load(const struct conf_table *table, const struct conf_variant *variant
 void *conf_destroy(const struct conf_table *table, void *conf);
 /*
  * The effective configuration as YAML, defaults filled in, secrets and passwords in URLs as ***.
- * Apart from those it loads again to the same. 0, or -EIO when `out` failed.
+ * Apart from those it loads again to the same. 0, -EIO when `out` failed, or -ENOMEM: then nothing
+ * was written.
  */
 int conf_print(const struct conf_table *table, const void *conf, FILE *out);
 /* The keys as an mdoc(7) list: type, default, range, doc. 0, or -EIO when `out` failed. */

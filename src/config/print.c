@@ -10,12 +10,15 @@
 
 #include <errno.h>
 
-enum { PRINTED_MAX = 1 << 20 };
+/* A value is as long as the file or the environment may make it, and a little for its mask. */
+enum { PRINTED_MAX = 2 * CONF_TEXT_MAX };
 
 /* ---- the effective configuration ---- */
 
 struct printer {
 	FILE *out;
+	struct buf
+		text; /* room for every value, taken at the start: half a configuration is none */
 	int indent;
 	bool dash; /* the next line is the first of a list's item */
 };
@@ -69,14 +72,12 @@ static void text_print(FILE *out, struct str s)
 
 static void scalar_print(struct printer *p, const struct conf_key *key, const void *at)
 {
-	auto_buf struct buf text;
-
-	buf_init(&text, PRINTED_MAX);
-	if (!value_format(key, at, &text))
+	buf_clear(&p->text);
+	if (!value_format(key, at, &p->text))
 		return;
 	line_begin(p);
 	(void)fprintf(p->out, "%s: ", key->name);
-	text_print(p->out, buf_str(&text));
+	text_print(p->out, buf_str(&p->text));
 	(void)fputc('\n', p->out);
 }
 
@@ -86,12 +87,10 @@ static void strings_print(struct printer *p, const struct conf_key *key,
 	line_begin(p);
 	(void)fprintf(p->out, "%s:%s\n", key->name, list->count ? "" : " []");
 	for (size_t i = 0; i < list->count; i++) {
-		auto_buf struct buf text;
-
-		buf_init(&text, PRINTED_MAX);
-		value_mask(str_from(list->items[i]), &text);
+		buf_clear(&p->text);
+		value_mask(str_from(list->items[i]), &p->text);
 		(void)fprintf(p->out, "%*s- ", p->indent + 2, "");
-		text_print(p->out, buf_str(&text));
+		text_print(p->out, buf_str(&p->text));
 		(void)fputc('\n', p->out);
 	}
 }
@@ -102,13 +101,11 @@ static void durations_print(struct printer *p, const struct conf_key *key,
 	line_begin(p);
 	(void)fprintf(p->out, "%s:%s\n", key->name, list->count ? "" : " {}");
 	for (size_t i = 0; i < list->count; i++) {
-		auto_buf struct buf text;
-
-		buf_init(&text, PRINTED_MAX);
-		duration_format(key, list->items[i].ms, &text);
+		buf_clear(&p->text);
+		duration_format(key, list->items[i].ms, &p->text);
 		(void)fprintf(p->out, "%*s", p->indent + 2, "");
 		text_print(p->out, str_from(list->items[i].name));
-		(void)fprintf(p->out, ": %.*s\n", STR_ARG(buf_str(&text)));
+		(void)fprintf(p->out, ": %.*s\n", STR_ARG(buf_str(&p->text)));
 	}
 }
 
@@ -179,8 +176,15 @@ static void table_print(struct printer *p, const struct conf_table *table, const
 int conf_print(const struct conf_table *table, const void *conf, FILE *out)
 {
 	struct printer p = { .out = out };
+	int rc;
 
-	table_print(&p, table, conf);
+	buf_init(&p.text, PRINTED_MAX);
+	rc = buf_reserve(&p.text, PRINTED_MAX);
+	if (rc == 0)
+		table_print(&p, table, conf);
+	buf_fini(&p.text);
+	if (rc < 0)
+		return rc;
 	return fflush(out) || ferror(out) ? -EIO : 0;
 }
 

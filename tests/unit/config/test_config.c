@@ -11,6 +11,17 @@
 
 #include "config/config_internal.h"
 
+/* Memory is out for what the printer wants n-th, while that is counted. */
+static bool counting;
+static long left = -1;
+
+void *__real_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n);
+void *__wrap_realloc(void *p, size_t n)
+{
+	return counting && left >= 0 && left-- == 0 ? NULL : __real_realloc(p, n);
+}
+
 struct bus {
 	char *name;
 	uint64_t heartbeat_ms;
@@ -161,29 +172,60 @@ static void words_of_yes_and_no_are_taken(void **state)
 		"voxbus.yaml:1: inner: on is \"True\", must be yes, no, on, off, true or false");
 }
 
-static void print_is_exact(void **state)
+static const char printed[] = "number: 5\nsize: 1536KiB\nduration: 2500ms\n"
+			      "text: \"amqp://joe:***@host/\"\nsecret: \"***\"\n"
+			      "strings:\n  - \"$${X}\"\n  - \"null\"\n  - \"a #b\"\n"
+			      "inner:\n  on: yes\n  color: green\n"
+			      "items:\n  - on: yes\n    color: red\n"
+			      "buses:\n  - type: nats\n    name: b\n    heartbeat: 10s\n";
+
+/* What conf_print makes of the configuration above; the text is to be freed. */
+static int print_once(char **text)
 {
-	static const char want[] = "number: 5\nsize: 1536KiB\nduration: 2500ms\n"
-				   "text: \"amqp://joe:***@host/\"\nsecret: \"***\"\n"
-				   "strings:\n  - \"$${X}\"\n  - \"null\"\n  - \"a #b\"\n"
-				   "inner:\n  on: yes\n  color: green\n"
-				   "items:\n  - on: yes\n    color: red\n"
-				   "buses:\n  - type: nats\n    name: b\n    heartbeat: 10s\n";
 	struct outer *conf = parsed("number: 5\nduration: 2500ms\nsecret: hush\n"
 				    "text: amqp://joe:hush@host/\n"
 				    "strings: ['$${X}', 'null', 'a #b']\n"
 				    "items: [{color: red}]\n"
 				    "buses: [{type: nats, name: b}]\n");
-	char *text = NULL;
 	size_t n;
-	FILE *f = open_memstream(&text, &n);
+	FILE *f = open_memstream(text, &n);
+	int rc;
 
-	assert_int_equal(conf_print(&table, conf, f), 0);
+	counting = true;
+	rc = conf_print(&table, conf, f);
+	counting = false;
 	assert_int_equal(fclose(f), 0);
-	assert_non_null(text);
-	assert_string_equal(text, want);
-	free(text);
+	assert_non_null(*text);
 	(void)conf_destroy(&table, conf);
+	return rc;
+}
+
+static void print_is_exact(void **state)
+{
+	char *text = NULL;
+
+	assert_int_equal(print_once(&text), 0);
+	assert_string_equal(text, printed);
+	free(text);
+}
+
+/* A configuration that misses a line would load as another one. */
+static void print_without_memory_prints_nothing(void **state)
+{
+	int rc = -ENOMEM;
+
+	for (long n = 0; rc < 0; n++) {
+		char *text = NULL;
+
+		assert_in_range(n, 0, 100);
+		left = n;
+		rc = print_once(&text);
+		left = -1;
+		assert_true(rc == 0 || rc == -ENOMEM);
+		assert_string_equal(text, rc == 0 ? printed : "");
+		free(text);
+		assert_true(n > 0 || rc < 0);
+	}
 }
 
 static void manual_escapes_what_mdoc_would_take(void **state)
@@ -266,6 +308,7 @@ int main(void)
 		cmocka_unit_test(every_type_is_read_and_has_its_default),
 		cmocka_unit_test(words_of_yes_and_no_are_taken),
 		cmocka_unit_test(print_is_exact),
+		cmocka_unit_test(print_without_memory_prints_nothing),
 		cmocka_unit_test(manual_escapes_what_mdoc_would_take),
 		cmocka_unit_test(environment_is_replaced),
 		cmocka_unit_test(huge_values_and_files_are_refused),
