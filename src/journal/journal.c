@@ -316,6 +316,11 @@ void journal_each_state(struct journal *j, struct str prefix,
 			fn(arg, it->key, state_value(it));
 }
 
+uint64_t journal_now_ms(struct journal *journal)
+{
+	return age_now(&journal->age);
+}
+
 uint64_t journal_written(const struct journal *j)
 {
 	return j->seen.written;

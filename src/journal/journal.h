@@ -121,6 +121,12 @@ int journal_put(struct journal *journal, struct str key, struct str value, uint6
 void journal_each_state(struct journal *journal, struct str prefix,
 			void (*fn)(void *arg, struct str key, struct str value), void *arg);
 
+/*
+ * Milliseconds since 1970 by the journal's clock, for what must have an age: it goes on over restarts, and one
+ * that sets the wall clock ends nothing and keeps nothing (age.c). Never less than the call before.
+ */
+uint64_t journal_now_ms(struct journal *journal);
+
 uint64_t journal_written(const struct journal *journal);
 uint64_t journal_durable(const struct journal *journal);
 

@@ -14,6 +14,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "journal/age.h"
 #include "journal/le.h"
 
 static const char temporary[] = "state.log.tmp";
@@ -91,6 +92,7 @@ int states_apply(struct states *s, const struct record *r)
 {
 	struct str key, value;
 
+	s->newest_ms = age_later(s->newest_ms, r->wall_ms);
 	if (r->type == RECORD_SYNC)
 		return 0;
 	if ((r->type != RECORD_PUT && r->type != RECORD_DELETE) || !record_state(r, &key, &value))
@@ -117,10 +119,14 @@ static char *snapshot_record(char *at, const struct map_node *node, uint64_t gen
 	return at + record_size(r.body.n);
 }
 
-/* All of the snapshot is synced before it is anything: its records are older than the mark. */
-static void snapshot_mark(char *at, uint64_t generation, uint64_t lsn)
+/* All of the snapshot is synced before it is anything: its records are older than the mark. Their times are
+ * gone; the newest one stays, for the clock of the next start. */
+static void snapshot_mark(char *at, uint64_t generation, uint64_t lsn, uint64_t newest_ms)
 {
-	struct record r = { .type = RECORD_SYNC, .lsn = lsn, .body = { at + RECORD_HEADER, 8 } };
+	struct record r = { .type = RECORD_SYNC,
+			    .lsn = lsn,
+			    .wall_ms = newest_ms,
+			    .body = { at + RECORD_HEADER, 8 } };
 
 	le64_put(at + RECORD_HEADER, lsn);
 	record_seal(at, &r, generation);
@@ -181,7 +187,7 @@ int states_snapshot(const struct states *s, const struct writer_options *o, uint
 	at += FILE_HEADER;
 	map_for_each (it, &s->map)
 		at = snapshot_record(at, it, h.generation, h.lsn);
-	snapshot_mark(at, h.generation, lsn);
+	snapshot_mark(at, h.generation, lsn, s->newest_ms);
 	f->generation = h.generation;
 	f->fd = o->sys->openat(o->dirfd, temporary, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
 	rc = f->fd < 0 ? -errno : write_temporary(f->fd, str_make(image, n), o);

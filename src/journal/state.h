@@ -15,8 +15,9 @@ enum {
 };
 
 struct states {
-	struct map map; /* struct state.node */
-	size_t live;    /* bytes of a snapshot's records */
+	uint64_t newest_ms; /* the time of the newest record: a snapshot keeps it (age.c) */
+	struct map map;     /* struct state.node */
+	size_t live;        /* bytes of a snapshot's records */
 };
 
 void states_init(struct states *s);

@@ -205,6 +205,25 @@ static void time_without_a_daemon_counts(void **state)
 	assert_int_equal(first_after(fx, js, 2 * MINUTE), 2);
 }
 
+/* What core/account.c keeps: states alone, no records. */
+static void the_clock_goes_on_over_a_restart_for_states_too(void **state)
+{
+	struct fx *fx = *state;
+	uint64_t start = journal_now_ms(fx->j), lsn;
+
+	assert_int_equal(journal_put(fx->j, STR("session/x"), STR("1"), &lsn), 0);
+	fx_settle(fx, lsn);
+	fx->wall_ms += MINUTE;
+	fx_reopen(fx);
+	assert_int_equal(journal_now_ms(fx->j), start + MINUTE);
+	fx->wall_set_ms = 0 - (uint64_t)(10 * MINUTE);
+	fx_reopen(fx);
+	assert_true(journal_now_ms(fx->j) >= start);
+	fx->wall_set_ms = year;
+	fx_reopen(fx);
+	assert_true(journal_now_ms(fx->j) <= start + DAY + MINUTE);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -216,6 +235,7 @@ int main(void)
 		FX_TEST(a_clock_set_back_keeps_nothing_for_ever),
 		FX_TEST(restarts_with_a_wrong_clock_cost_one_day_together),
 		FX_TEST(time_without_a_daemon_counts),
+		FX_TEST(the_clock_goes_on_over_a_restart_for_states_too),
 	};
 
 	log_setup(LOG_WARN, LOG_LOGFMT, fopen("/dev/null", "w")); /* counted, not shown */
