@@ -4,9 +4,10 @@
  *
  * A session's token is never kept: the table is keyed by its SHA-256, and so is the journal's
  * state, so that neither a core dump of the table nor the disk gives a token away. (A token is 122
- * random bits: no salt and no slow hash are needed.) The state's value is "<wall expiry in ms>
- * <sid>"; while the daemon runs a session ends by a timer on the loop's clock, and after a restart
- * by what the wall clock says is left of it.
+ * random bits: no salt and no slow hash are needed.) The state's value is "<expiry in ms> <sid>".
+ * While the daemon runs a session ends by a timer on the loop's clock; what is left of it after
+ * a restart says the journal's clock, by which messages have their ages, too: somebody who sets the
+ * wall clock neither ends all sessions nor keeps them.
  *
  * A password check costs the same whether the account exists or not: for an unknown sid the
  * secret of nobody is compared.
@@ -22,7 +23,6 @@
 #include <openssl/sha.h>
 
 #include "base/buf.h"
-#include "base/clock.h"
 #include "base/list.h"
 #include "base/map.h"
 #include "base/secret.h"
@@ -243,7 +243,7 @@ static void recover_one(void *arg, struct str key, struct str value)
 	if (until_ms > recovery->now_ms) {
 		uint64_t left_ms = until_ms - recovery->now_ms;
 
-		/* A wall clock that was set back must not make it immortal. */
+		/* Whatever is written there, nothing is immortal. */
 		(void)session_add(recovery->account, hash,
 				  left_ms < TTL_MAX_MS ? left_ms : TTL_MAX_MS, &session);
 		return;
@@ -259,10 +259,11 @@ static void recover_one(void *arg, struct str key, struct str value)
 static void account_recover(struct account *account)
 {
 	struct accounts *accounts = account->accounts;
-	struct recovery recovery = { .account = account, .now_ms = clock_wall_ms() };
+	struct recovery recovery = { .account = account };
 
 	if (!accounts->journal)
 		return;
+	recovery.now_ms = journal_now_ms(accounts->journal);
 	list_init(&recovery.expired);
 	journal_each_state(accounts->journal, STR("session/"), recover_one, &recovery);
 	list_for_each_safe (it, &recovery.expired) {
@@ -319,12 +320,30 @@ struct account *accounts_check(struct accounts *accounts, struct str sid, struct
 	return account && right ? account : NULL;
 }
 
+/* 0 and the lsn, or -ENOMEM. */
+static int session_store(const struct session *session, uint64_t ttl_ms, uint64_t *ret_lsn)
+{
+	struct accounts *accounts = session->account->accounts;
+	auto_buf struct buf state;
+	int rc;
+
+	buf_init(&state, 4096);
+	*ret_lsn = 0;
+	if (!accounts->journal)
+		return 0;
+	rc = buf_addf(&state, "%" PRIu64 " %.*s", journal_now_ms(accounts->journal) + ttl_ms,
+		      STR_ARG(account_sid(session->account)));
+	if (rc == 0)
+		*ret_lsn = state_put(accounts, session->hash, buf_str(&state));
+	return rc;
+}
+
 int session_create(struct account *account, uint64_t ttl_ms, char ret[RAND_UUID_SIZE],
 		   uint64_t *ret_lsn)
 {
 	unsigned char hash[SHA256_DIGEST_LENGTH];
 	struct session *session;
-	char token[RAND_UUID_SIZE], value[32];
+	char token[RAND_UUID_SIZE];
 
 	if (ttl_ms > TTL_MAX_MS)
 		ttl_ms = TTL_MAX_MS;
@@ -335,15 +354,7 @@ int session_create(struct account *account, uint64_t ttl_ms, char ret[RAND_UUID_
 	if (rc < 0)
 		return rc;
 
-	struct buf state;
-	buf_init(&state, 4096);
-	(void)snprintf(value, sizeof(value), "%" PRIu64 " ", clock_wall_ms() + ttl_ms);
-	rc = buf_add(&state, str_from(value));
-	if (rc == 0)
-		rc = buf_add(&state, account_sid(account));
-	if (rc == 0)
-		*ret_lsn = state_put(account->accounts, hash, buf_str(&state));
-	buf_fini(&state);
+	rc = session_store(session, ttl_ms, ret_lsn);
 	if (rc < 0)
 		return session_forget(session), rc;
 	memcpy(ret, token, sizeof(token));
