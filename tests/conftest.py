@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures of all Python tests: `daemon`, `ari_peer`, `asterisk`, `sipp`; see harness.py for what they give."""
+"""Fixtures of all Python tests: `daemon`, `flows`, `ari_peer`, `asterisk`, `sipp`; see harness.py for what they give."""
 import signal
 
 import pytest
 
 import harness
 from ari_peer import AriPeer
+from flows import CONFIG, Flows
 
 LIMIT_S = 60
 
@@ -47,6 +48,14 @@ def daemon(request, time_limit):
     finally:
         for d in started:
             d.clean()
+
+
+@pytest.fixture
+def flows(daemon):
+    """A daemon with simulated calls and the scripts of examples/ around it: see flows.py."""
+    f = Flows(daemon(CONFIG))
+    yield f
+    f.end()
 
 
 @pytest.fixture
