@@ -64,7 +64,7 @@ class Flows:
         return self.scripts[-1]
 
     def call(self, path="call.xml", **options):
-        webhook = Webhook(**{k: options.pop(k) for k in ("token", "timeout", "retries", "via") if k in options})
+        webhook = Webhook(**{k: options.pop(k) for k in ("token", "timeout", "retries", "retry_delay", "via") if k in options})
         call = Call(webhook, f"{self.daemon.url}/{SID}/{path}", SID, speed=SPEED, hang_up_after=45, **options)
         self.calls.append(call)
         return call.start()

@@ -83,11 +83,12 @@ class Webhook:
     """An account's way to its webhooks.
 
     token: requests are signed with it (None: not). via: http[s]://HOST:PORT that requests go to in place of
-    the URL's own host, as through a reverse proxy; what is signed is the URL all the same.
+    the URL's own host, as through a reverse proxy; what is signed is the URL all the same. retry_delay: seconds
+    between a failed attempt and the next.
     """
 
     def __init__(self, token=None, signature_header=SIGNATURE_HEADER, timeout=15.0, retries=1, via=None,
-                 idempotency=True, context=None):
+                 idempotency=True, context=None, retry_delay=0.0):
         self.token = token
         self.signature_header = signature_header
         self.attempt_header = re.sub(r"(?i)-signature$", "", signature_header) + "-Attempt"
@@ -96,6 +97,7 @@ class Webhook:
         self.via = via
         self.idempotency = idempotency
         self.context = context
+        self.retry_delay = retry_delay
 
     def ask(self, method, url, params, wire, asked=None):
         """One request with its retries; params is a list of pairs. `asked` (a list) is told of each attempt."""
@@ -105,6 +107,10 @@ class Webhook:
         token = str(uuid.uuid4())
         why = ""
         for attempt in range(1, self.retries + 2):
+            if attempt > 1:
+                wire.gone.wait(self.retry_delay)
+            if wire.gone.is_set():
+                raise HungUp
             try:
                 answer = self._attempt(method, url, params, (attempt, token), wire)
                 why = f"HTTP {answer.status}"

@@ -80,6 +80,7 @@ def parse_options():
     hook.add_argument("--timeout", metavar="SECONDS", type=seconds, default=15.0, help="of one attempt (15)")
     hook.add_argument("--retries", metavar="N", type=int, default=1,
                       help="attempts after one that failed: no connection, no answer in time, 5xx (1)")
+    hook.add_argument("--retry-delay", metavar="SECONDS", type=seconds, default=0.0, help="before each of them (0)")
     hook.add_argument("--via", metavar="URL", help="http[s]://HOST:PORT that is asked in place of URL's host")
     hook.add_argument("--cacert", metavar="FILE", help="believe these authorities for https://")
     hook.add_argument("--insecure", action="store_true", help="believe any certificate")
@@ -146,7 +147,7 @@ def account():
 def make_party(options):
     context = tls_context(options.cacert, options.insecure)
     webhook = Webhook(options.token if options.sign else None, options.signature_header, options.timeout,
-                      options.retries, options.via, context=context)
+                      options.retries, options.via, context=context, retry_delay=options.retry_delay)
     common = {"method": options.method, "form": options.form, "say": lambda line: print(line, flush=True)}
     sid = options.sid or "AC" + "0" * 32
     if options.sms is not None:

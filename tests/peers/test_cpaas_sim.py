@@ -308,6 +308,14 @@ def test_a_retry_carries_the_same_token_and_counts(hook):
     assert [a.outcome for a in c.asked][0::3] == [503, 200] and c.asked[2].outcome == "no answer in 0.3 s"
 
 
+def test_retries_wait_as_long_as_told(hook):
+    began = time.monotonic()
+    c = call(hook, (500, ""), "<Response/>", webhook=Webhook(retry_delay=0.4)).run()
+    assert c.ok and 0.4 <= time.monotonic() - began < 2
+    c = call(hook, (500, ""), "<Response/>", webhook=Webhook(retry_delay=30), hang_up_after=0.3).run()
+    assert c.ended == "caller" and time.monotonic() - began < 4, "hanging up ends the wait"
+
+
 def test_a_webhook_that_never_answers_fails_the_call(hook):
     began = time.monotonic()
     c = call(hook, hang(3), webhook=Webhook(timeout=0.2, retries=1)).run()
