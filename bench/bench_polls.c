@@ -87,26 +87,6 @@ static void send_all(int fd, const char *text, size_t n)
 		die("send");
 }
 
-/* A session from /auth; the answer's body is its token. */
-static void log_in(struct bench *b)
-{
-	static const char request[] =
-		"GET /auth HTTP/1.0\r\nAuthorization: Basic " BASIC "\r\n\r\n";
-	char text[2048];
-	int fd = child_dial(&b->child);
-	size_t n = 0;
-	ssize_t got;
-
-	send_all(fd, request, sizeof(request) - 1);
-	while ((got = recv(fd, text + n, sizeof(text) - 1 - n, 0)) > 0)
-		n += (size_t)got;
-	text[n] = '\0';
-	(void)close(fd);
-	if (n < 50 || memcmp(text + 9, "200", 3) != 0 || !strstr(text, "\r\n\r\n"))
-		die("/auth");
-	(void)snprintf(b->session, sizeof(b->session), "%.60s", strstr(text, "\r\n\r\n") + 4);
-}
-
 static void *probe_run(void *arg)
 {
 	struct probe *p = arg;
@@ -363,7 +343,7 @@ int main(int argc, char **argv)
 	raise_files();
 	b.epoll = epoll_create1(EPOLL_CLOEXEC);
 	start(&b, argv, argc);
-	log_in(&b);
+	child_log_in(&b.child, BASIC, b.session);
 	for (unsigned i = 0; i < b.n_publishers; i++) {
 		b.publishers[i].peer.fd = child_dial(&b.child);
 		watch(&b, &b.publishers[i], EPOLLIN, EPOLL_CTL_ADD);

@@ -20,10 +20,8 @@
 
 enum { READY_US = 20000000, BODY_MAX = 65536 };
 
-FILE *child_prepare(struct child *child)
+void child_make(struct child *child)
 {
-	FILE *f;
-
 	*child = (struct child){ .http = free_port(),
 				 .https = free_port(),
 				 .dir = "/tmp/voxbus-bench-XXXXXX" };
@@ -32,6 +30,13 @@ FILE *child_prepare(struct child *child)
 	(void)snprintf(child->config, sizeof(child->config), "%s/voxbus.yaml", child->dir);
 	(void)snprintf(child->admin, sizeof(child->admin), "%s/admin.sock", child->dir);
 	(void)snprintf(child->heap, sizeof(child->heap), "%s/heap", child->dir);
+}
+
+FILE *child_prepare(struct child *child)
+{
+	FILE *f;
+
+	child_make(child);
 	f = fopen(child->config, "we");
 	if (!f)
 		die(child->config);
@@ -39,10 +44,8 @@ FILE *child_prepare(struct child *child)
 	return f;
 }
 
-void child_start(struct child *child, FILE *config, const char *voxbusd, const char *preload)
+void child_exec(struct child *child, const char *const argv[], const char *preload)
 {
-	if (fclose(config) != 0)
-		die(child->config);
 	child->pid = fork();
 	if (child->pid < 0)
 		die("fork");
@@ -53,8 +56,17 @@ void child_start(struct child *child, FILE *config, const char *voxbusd, const c
 	if (preload &&
 	    (setenv("LD_PRELOAD", preload, 1) < 0 || setenv("HEAP_COUNT_FILE", child->heap, 1) < 0))
 		_exit(127);
-	(void)execl(voxbusd, voxbusd, "-c", child->config, (char *)NULL);
+	(void)execv(argv[0], (char *const *)argv);
 	_exit(127);
+}
+
+void child_start(struct child *child, FILE *config, const char *voxbusd, const char *preload)
+{
+	const char *const argv[] = { voxbusd, "-c", child->config, NULL };
+
+	if (fclose(config) != 0)
+		die(child->config);
+	child_exec(child, argv, preload);
 }
 
 const char *child_get(const struct child *child, const char *path)
@@ -150,6 +162,26 @@ int child_dial(const struct child *child)
 		die("connect");
 	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
 	return fd;
+}
+
+void child_log_in(const struct child *child, const char *basic, char session[64])
+{
+	char text[2048];
+	int fd = child_dial(child);
+	size_t n = (size_t)snprintf(text, sizeof(text),
+				    "GET /auth HTTP/1.0\r\nAuthorization: Basic %s\r\n\r\n", basic);
+	ssize_t got;
+
+	if (send(fd, text, n, MSG_NOSIGNAL) != (ssize_t)n)
+		die("send");
+	n = 0;
+	while ((got = recv(fd, text + n, sizeof(text) - 1 - n, 0)) > 0)
+		n += (size_t)got;
+	text[n] = '\0';
+	(void)close(fd);
+	if (n < 50 || memcmp(text + 9, "200", 3) != 0 || !strstr(text, "\r\n\r\n"))
+		die("/auth");
+	(void)snprintf(session, 64, "%.60s", strstr(text, "\r\n\r\n") + 4);
 }
 
 void child_stop(struct child *child)
