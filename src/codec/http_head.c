@@ -107,20 +107,26 @@ static int refuse_llhttp(struct http_parser *p, llhttp_errno_t error)
 {
 	switch (error) {
 	case HPE_INVALID_METHOD:
-		return http_refuse(p, 501, "the method is not known here");
+		return http_refuse(p, 501,
+				   "the method is none that HTTP has: methods are upper case, "
+				   "as in GET and POST");
 	case HPE_INVALID_URL:
-		return http_refuse(p, 400, "the request target is malformed");
+		return http_refuse(p, 400,
+				   "the request target is not a path, with or without a query");
 	case HPE_UNEXPECTED_CONTENT_LENGTH:
 		return http_refuse(p, 400,
 				   "Content-Length stands twice, or beside Transfer-Encoding");
 	case HPE_INVALID_CONTENT_LENGTH:
 		return http_refuse(p, 400, "Content-Length is not a decimal number");
 	case HPE_INVALID_TRANSFER_ENCODING:
-		return http_refuse(p, 400, "Transfer-Encoding is malformed");
+		return http_refuse(p, 400,
+				   "Transfer-Encoding must be \"chunked\", once, and nothing else");
 	case HPE_INVALID_VERSION:
 		return http_refuse(p, 505, "the HTTP version is not 1.0 or 1.1");
 	default:
-		return http_refuse(p, 400, "the head is malformed");
+		return http_refuse(p, 400,
+				   "the head is malformed: a first line and lines \"Name: "
+				   "value\" are wanted");
 	}
 }
 
@@ -238,7 +244,7 @@ static int check_headers(struct http_parser *p)
 		struct str name = h->headers[i].name, value = h->headers[i].value;
 
 		if (!is_whole_line(&h->headers[i]))
-			return http_refuse(p, 400, "a header line is malformed");
+			return http_refuse(p, 400, "a header line is not \"Name: value\"");
 		if (str_eq_nocase(name, STR("Host")) && p->role == HTTP_REQUESTS)
 			rc = check_host(p, value, ++hosts);
 		else if (str_eq_nocase(name, STR("Content-Length")))
@@ -268,7 +274,7 @@ static int run_llhttp(struct http_parser *p, struct str text, size_t room)
 		return refuse_llhttp(p, error);
 	if (!fill.complete || fill.n != room || ll.http_major != 1 ||
 	    ll.http_minor != p->head->minor)
-		return http_refuse(p, 400, "the head is malformed");
+		return http_refuse(p, 400, "the head can be read in more than one way");
 	p->head->n_headers = fill.n;
 	p->head->status = ll.status_code;
 	p->head->keep_alive = p->head->minor ? !(ll.flags & F_CONNECTION_CLOSE)

@@ -40,10 +40,12 @@ static _Thread_local struct {
 } hellos;
 
 static const char plain_http[] = "HTTP/1.1 400 Bad Request\r\n"
-				 "Content-Type: text/plain\r\n"
+				 "Content-Type: application/problem+json\r\n"
 				 "Connection: close\r\n"
 				 "\r\n"
-				 "This port speaks TLS: say https:// instead of http://.\n";
+				 "{\"type\":\"about:blank\",\"title\":\"Bad Request\","
+				 "\"status\":400,\"detail\":\"this port speaks TLS: say "
+				 "https:// instead of http://\"}\n";
 
 static void on_turn(void *arg);
 

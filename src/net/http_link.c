@@ -18,6 +18,7 @@
  * One timer serves all: each state sets it to its own limit.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdlib.h>
 
 #include "net/conn.h"
@@ -87,59 +88,43 @@ static void linger(struct link *l)
 	enter(l, LINK_LINGER, LINGER_MS);
 }
 
-void link_refuse(struct link *l, int status, const char *detail)
+void link_refuse(struct link *l, const struct refusal *refusal)
 {
+	int rc;
+
 	log_debug(l->server->log, "request refused", "peer=%s status=%d detail=%s",
-		  conn_peer(l->conn), status, detail);
+		  conn_peer(l->conn), refusal->status, refusal->detail);
+	rc = refusal_write(l, refusal);
 	l->request = request_destroy(l->request);
-	if (reply_refusal(l, status, str_from(detail)) < 0)
+	if (rc < 0)
 		link_cut(l);
 	else
 		linger(l);
-}
-
-/* Why the server answers by itself, or 0. A body that is not read closes the connection. */
-static int find_refusal(const struct link *l, const char **why)
-{
-	const struct request_content *c = l->request->content;
-	const struct http_mount *mount = server_find_mount(l->server, c->info.path);
-
-	if (l->server->stopping) {
-		*why = "the server is stopping: try another one, or later";
-		return 503;
-	}
-	if (!mount) {
-		*why = "nothing is served under this path";
-		return 404;
-	}
-	if (c->head->expect_unknown) {
-		*why = "the only expectation that is met here is 100-continue";
-		return 417;
-	}
-	if (c->head->has_length && c->head->length > mount->body_max) {
-		*why = "the body is larger than this path takes";
-		return 413;
-	}
-	return 0;
 }
 
 static void begin_request(struct link *l, struct http_head *head)
 {
 	struct str go_on = STR("HTTP/1.1 100 Continue\r\n\r\n");
 	const struct http_mount *mount;
-	const char *why;
-	int status;
+	struct refusal refusal;
 
 	l->request = request_create(l, head);
 	if (!l->request) {
 		link_cut(l);
 		return;
 	}
+	/* Bytes may follow that are a body, or not: nobody can tell. */
+	if (request_lacks_length(l->request)) {
+		refusal_set(&refusal, 411,
+			    "say how long the body is: Content-Length (0 for "
+			    "none), or Transfer-Encoding: chunked");
+		link_refuse(l, &refusal);
+		return;
+	}
 	if (!request_has_body(l->request))
 		return;
-	status = find_refusal(l, &why);
-	if (status) {
-		link_refuse(l, status, why);
+	if (refusal_find(l, &refusal)) {
+		link_refuse(l, &refusal);
 		return;
 	}
 	mount = server_find_mount(l->server, l->request->content->info.path);
@@ -154,24 +139,27 @@ static void begin_request(struct link *l, struct http_head *head)
 static void take_piece(struct link *l, struct str piece)
 {
 	int rc = buf_add(&l->request->content->body, piece);
+	struct refusal refusal;
 
-	if (rc == -ENOBUFS)
-		link_refuse(l, 413, "the body is larger than this path takes");
-	else if (rc < 0)
+	if (rc == -ENOBUFS) {
+		refusal_of_size(l, &refusal);
+		link_refuse(l, &refusal);
+	} else if (rc < 0) {
 		link_cut(l);
+	}
 }
 
 static void dispatch(struct link *l)
 {
 	struct http_request *r = l->request;
-	const char *why;
-	int status = find_refusal(l, &why);
 	const struct http_mount *mount = server_find_mount(l->server, r->content->info.path);
+	struct refusal refusal;
+	bool refused = refusal_find(l, &refusal);
 
 	request_trim(r);
 	enter(l, LINK_ASKED, 0);
-	if (status) {
-		http_problem(r, status, str_from(why), NULL, 0);
+	if (refused) {
+		refusal_reply(r, &refusal);
 		return;
 	}
 	l->server->stats.requests++;
@@ -181,6 +169,8 @@ static void dispatch(struct link *l)
 /* What http_parse found. */
 static void take_event(struct link *l, struct http_parser *p, int event, struct str piece)
 {
+	struct refusal refusal;
+
 	if (event == HTTP_GOT_HEAD) {
 		begin_request(l, http_parser_take_head(p));
 	} else if (event == HTTP_GOT_BODY) {
@@ -189,7 +179,8 @@ static void take_event(struct link *l, struct http_parser *p, int event, struct 
 		dispatch(l);
 	} else if (event == -EBADMSG) {
 		l->server->stats.malformed++;
-		link_refuse(l, p->status, p->why);
+		refusal_of_parser(l->server, p, &refusal);
+		link_refuse(l, &refusal);
 	} else {
 		link_cut(l);
 	}
@@ -447,18 +438,34 @@ static void on_end(void *arg, int reason)
 	link_cut(l);
 }
 
-static void late(struct link *l, const char *why)
+static void late(struct link *l, const struct refusal *refusal)
 {
 	l->server->stats.timeouts++;
-	link_refuse(l, 408, why);
+	link_refuse(l, refusal);
+}
+
+static void head_is_late(struct link *l)
+{
+	struct refusal refusal;
+
+	refusal_set(&refusal, 408,
+		    "the request's head did not come within %" PRIu64 " s; send it again",
+		    l->server->options.header_timeout_ms / 1000);
+	late(l, &refusal);
 }
 
 static void look_at_body(struct link *l)
 {
-	size_t n = buf_len(&l->request->content->body);
+	size_t n = buf_len(&l->request->content->body), rate = l->server->options.body_rate_min;
+	struct refusal refusal;
 
-	if (n - l->mark < l->server->options.body_rate_min * (WINDOW_MS / 1000)) {
-		late(l, "the body came too slowly");
+	if (n - l->mark < rate * (WINDOW_MS / 1000)) {
+		refusal_set(
+			&refusal, 408,
+			"the body came at less than %zu bytes/s over %d s, or is shorter than was "
+			"said; nothing was stored; send it again",
+			rate, WINDOW_MS / 1000);
+		late(l, &refusal);
 		return;
 	}
 	l->mark = n;
@@ -483,7 +490,7 @@ static void on_timer(void *arg)
 	struct link *l = arg;
 
 	if (l->state == LINK_HEAD)
-		late(l, "the head of the request did not come in time");
+		head_is_late(l);
 	else if (l->state == LINK_BODY)
 		look_at_body(l);
 	else if (l->state == LINK_SENDING)

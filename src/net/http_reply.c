@@ -136,6 +136,25 @@ static int send_whole(struct http_request *r, const struct http_reply *reply)
 	return send_parts(r, parts, bare ? 1 : 2, bare ? 0 : reply->body.n);
 }
 
+/* In the place of an answer that can't be sent. */
+static int send_failure(struct http_request *r)
+{
+	struct http_header headers[REFUSAL_HEADERS_MAX];
+	struct refusal refusal;
+	struct buf body auto_buf;
+	struct http_reply reply = { .status = 500,
+				    .content_type = STR("application/problem+json"),
+				    .headers = headers };
+
+	refusal_set(&refusal, 500,
+		    "the answer could not be sent as it was; the server's log says why");
+	buf_init(&body, PROBLEM_MAX);
+	problem_write(&body, 500, str_from(refusal.detail), http_request_info(r)->path);
+	reply.n_headers = refusal_headers(r->link, &refusal, headers);
+	reply.body = buf_str(&body);
+	return send_whole(r, &reply);
+}
+
 /* A dead link takes any answer; it is not called back for it. */
 static bool begin_answer(struct http_request *r)
 {
@@ -147,7 +166,6 @@ static bool begin_answer(struct http_request *r)
 
 void http_reply(struct http_request *r, const struct http_reply *reply)
 {
-	static const struct http_reply failed = { .status = 500 };
 	struct link *l = r->link;
 	int rc = -EPIPE;
 
@@ -161,7 +179,7 @@ void http_reply(struct http_request *r, const struct http_reply *reply)
 				  reply->status, reply->body.n,
 				  rc == -EINVAL ? "malformed header" : "over write_max",
 				  "status 500");
-			rc = send_whole(r, &failed);
+			rc = send_failure(r);
 		}
 		if (rc < 0 && rc != -EPIPE)
 			link_cut(l);
@@ -215,34 +233,6 @@ void http_problem(struct http_request *r, int status, struct str detail,
 	problem_write(&body, status, detail, http_request_info(r)->path);
 	reply.body = buf_str(&body);
 	http_reply(r, &reply);
-}
-
-int reply_refusal(struct link *l, int status, struct str detail)
-{
-	struct buf *b = &l->server->out;
-	struct buf body auto_buf;
-	struct str parts[2];
-	int rc;
-
-	buf_init(&body, PROBLEM_MAX);
-	problem_write(&body, status, detail, str_make(NULL, 0));
-	buf_clear(b);
-	rc = http_write_status(b, status);
-	if (rc == 0)
-		rc = http_write_header(b, STR("Date"), server_date(l->server));
-	if (rc == 0)
-		rc = http_write_header(b, STR("Content-Type"), STR("application/problem+json"));
-	if (rc == 0)
-		rc = write_length(b, buf_len(&body));
-	if (rc == 0)
-		rc = http_write_header(b, STR("Connection"), STR("close"));
-	if (rc == 0)
-		rc = http_write_end(b);
-	if (rc < 0)
-		return rc;
-	parts[0] = buf_str(b);
-	parts[1] = buf_str(&body);
-	return conn_write(l->conn, parts, 2);
 }
 
 /* parts between a size line and its CR LF; of one chunk, so that they fail together. */

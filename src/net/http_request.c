@@ -97,6 +97,20 @@ struct http_request *request_destroy(struct http_request *r)
 	return NULL;
 }
 
+bool request_lacks_length(const struct http_request *r)
+{
+	const struct http_head *head = r->content->head;
+	const struct http_request_info *info = &r->content->info;
+
+	if (head->chunked || head->has_length ||
+	    !(str_eq(info->method, STR("POST")) || str_eq(info->method, STR("PUT")) ||
+	      str_eq(info->method, STR("PATCH"))))
+		return false;
+	return head->minor == 0 || head->expect_continue ||
+	       http_request_header(r, STR("Content-Type")).n ||
+	       http_request_header(r, STR("Content-Encoding")).n;
+}
+
 bool request_has_body(const struct http_request *r)
 {
 	const struct http_head *head = r->content->head;

@@ -90,6 +90,8 @@ int http_server_mount(struct http_server *s, const struct http_mount *mount)
 	size_t at = 0;
 	char *copy;
 
+	if (mount->n_headers > MOUNT_HEADERS_MAX)
+		return -EINVAL;
 	for (size_t i = 0; i < s->n_mounts; i++) {
 		if (str_eq(s->mounts[i].prefix, prefix))
 			return -EEXIST;
@@ -112,6 +114,8 @@ int http_server_mount(struct http_server *s, const struct http_mount *mount)
 
 const struct http_mount *server_find_mount(const struct http_server *s, struct str path)
 {
+	if (str_eq(path, STR("*")))
+		path = STR("/");
 	for (size_t i = 0; i < s->n_mounts; i++) {
 		struct str prefix = s->mounts[i].prefix;
 
@@ -174,14 +178,16 @@ static void refuse(struct link *l, const char *event, const char *detail)
 {
 	struct http_server *s = l->server;
 	uint64_t now = loop_now(s->loop);
+	struct refusal refusal;
 
+	refusal_set(&refusal, 503, "%s", detail);
 	s->stats.refused++;
 	if (s->warned_ms == 0 || now - s->warned_ms >= WARN_EVERY_MS) {
 		log_warn(s->log, event, "peer=%s open=%" PRIu64 " refused=%" PRIu64 " then=%s",
 			 conn_peer(l->conn), s->stats.open, s->stats.refused, "status 503");
 		s->warned_ms = now;
 	}
-	link_refuse(l, 503, detail);
+	link_refuse(l, &refusal);
 }
 
 static void on_conn(void *arg, struct conn *conn)

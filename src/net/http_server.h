@@ -4,9 +4,8 @@
  *
  * A request reaches its handler whole (body included, up to the mount's limit). The handler may
  * answer at once or any time later; requests of one connection are answered in their order
- * (pipelining is read ahead of, never answered ahead of). The server answers by itself what no
- * handler should see: 400, 408, 413, 414, 417, 431, 501 for malformed or oversized requests, 404
- * for a path without mount, 503 while stopping or over a limit.
+ * (pipelining is read ahead of, never answered ahead of). What no handler should see the server
+ * answers by itself: 400, 408, 411, 413, 414, 417, 431, 501, 503, and 404 where no mount is.
  * Sources: RFC 9110, RFC 9112 (obs-fold, conflicting lengths and a folded Transfer-Encoding are
  * refused: request smuggling), RFC 9457 for the bodies of errors.
  */
@@ -59,12 +58,14 @@ struct http_mount {
 	size_t body_max;   /* bytes; a larger body gets 413 */
 	http_handler handle;
 	void *arg;
+	const struct http_header *headers; /* of the server's own answers (CORS); static */
+	size_t n_headers; /* up to 8; a request without a readable path counts as one for "/" */
 };
 
 /* Never fails but for -ENOMEM. options NULL = all defaults. The loop and log outlive it. */
 int http_server_create(struct loop *loop, const struct http_server_options *options,
 		       const struct log *log, struct http_server **ret);
-/* The mount is copied, its prefix too. 0, -EEXIST, -ENOMEM. */
+/* The mount is copied, its prefix too. 0, -EEXIST, -EINVAL (too many headers), -ENOMEM. */
 int http_server_mount(struct http_server *server, const struct http_mount *mount);
 /* Addresses as for listener_create; may be called several times. tls: a context that outlives it. */
 int http_server_listen(struct http_server *server, struct str address, struct err *e);

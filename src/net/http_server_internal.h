@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * The inside of the HTTP server: http_server.c (life, limits, accepting), http_link.c (one
- * connection from its first byte to its last), http_request.c and http_reply.c (one exchange).
+ * connection from its first byte to its last), http_request.c and http_reply.c (one exchange),
+ * http_refusal.c (what the server answers by itself).
  *
  *            bytes           head            end           answer begun    all taken
  *     IDLE ────────► HEAD ──────────► BODY ───────► ASKED ──────────────► SENDING ──► IDLE
@@ -89,6 +90,12 @@ struct link {
 	bool taken;  /* SENDING: the kernel has it all, the handler is told in a later turn */
 };
 
+/* An answer of the server's own. */
+struct refusal {
+	int status;
+	char detail[192]; /* a sentence, and what to do */
+};
+
 /* What the client sent. */
 struct request_content {
 	struct http_head *head;
@@ -116,6 +123,7 @@ struct http_request {
 };
 
 /* http_server.c */
+/* "*" (OPTIONS of the server as such) is "/". NULL: nobody serves that path. */
 const struct http_mount *server_find_mount(const struct http_server *server, struct str path);
 struct str server_date(struct http_server *server);
 /* 0 (also for peers that are not counted), -EAGAIN at the limit, -ENOMEM. */
@@ -133,8 +141,8 @@ void link_free(struct link *link);
 void link_cut(struct link *link);
 /* What came behind the request under way, as far as it was read; valid in this turn. */
 struct str link_rest(const struct link *link);
-/* Answers for the server itself and closes. */
-void link_refuse(struct link *link, int status, const char *detail);
+/* Answers for the server itself and closes. The request under way, if there is one, is gone. */
+void link_refuse(struct link *link, const struct refusal *refusal);
 /*
  * The answer is written: waits for the kernel where needed, then the next request. sent false: it
  * could not be, and the end of the connection is on its way.
@@ -146,13 +154,35 @@ void link_answered(struct link *link, bool sent);
 struct http_request *request_create(struct link *link, struct http_head *head);
 struct http_request *request_destroy(struct http_request *r);
 bool request_has_body(const struct http_request *r);
+/*
+ * A body is announced, or owed (a POST of HTTP/1.0: RFC 1945 section 8.3), and nothing says where it
+ * ends. (A bare POST of HTTP/1.1 has an empty one: RFC 9112 section 6.3.)
+ */
+bool request_lacks_length(const struct http_request *r);
 /* Gives back what growing took too much. */
 void request_trim(struct http_request *r);
 
 /* http_reply.c */
 /* An RFC 9457 body. instance may be empty. */
 void problem_write(struct buf *b, int status, struct str detail, struct str instance);
-/* Whole, with "Connection: close", for no request in particular: as conn_write. */
-int reply_refusal(struct link *link, int status, struct str detail);
+
+/* http_refusal.c */
+void refusal_set(struct refusal *ret, int status, const char *fmt, ...)
+	__attribute__((format(printf, 3, 4)));
+/* Why the request under way comes to no handler: true and *ret. Its body need not be there yet. */
+bool refusal_find(const struct link *link, struct refusal *ret);
+/* After -EBADMSG. */
+void refusal_of_parser(const struct http_server *server, const struct http_parser *p,
+		       struct refusal *ret);
+/* Of a body that is larger than the mount of the request under way takes. */
+void refusal_of_size(const struct link *link, struct refusal *ret);
+enum { MOUNT_HEADERS_MAX = 8, REFUSAL_HEADERS_MAX = MOUNT_HEADERS_MAX + 1 };
+/* What it carries besides its body, of the mount of the request under way: how many. */
+size_t refusal_headers(const struct link *link, const struct refusal *refusal,
+		       struct http_header out[REFUSAL_HEADERS_MAX]);
+/* Answers the request; the connection lives on if it would have anyway. */
+void refusal_reply(struct http_request *r, const struct refusal *refusal);
+/* Answers for the request under way, or for none, with "Connection: close": as conn_write. */
+int refusal_write(struct link *link, const struct refusal *refusal);
 
 #endif

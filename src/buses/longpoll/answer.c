@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Answers, the refusals among them. Two things are the same for all: the CORS headers (a browser's
- * script must be able to read an error too), and that a refusal is a problem document (RFC 9457)
- * whose detail tells the client's author what to do.
+ * script must be able to read an error too; the server puts them on its own refusals as well), and
+ * that a refusal is a problem document (RFC 9457) whose detail tells the client's author what to do.
  */
 #include <errno.h>
 #include <stdarg.h>
@@ -12,18 +12,19 @@
 
 enum { HEADERS_MAX = 8, DETAIL_MAX = 512 };
 
-static const struct http_header cors[] = {
+const struct http_header answer_cors[] = {
 	{ STR_INIT("Access-Control-Allow-Origin"), STR_INIT("*") },
 	{ STR_INIT("Access-Control-Expose-Headers"),
 	  STR_INIT("X-Message-Id, Retry-After, WWW-Authenticate") },
 };
-enum { N_CORS = sizeof(cors) / sizeof(cors[0]) };
+enum { N_CORS = ANSWER_CORS };
+_Static_assert(sizeof(answer_cors) / sizeof(answer_cors[0]) == N_CORS, "as the header says");
 
 static size_t with_cors(struct http_header *out, const struct http_header *headers, size_t n)
 {
 	if (n > HEADERS_MAX)
 		n = HEADERS_MAX;
-	memcpy(out, cors, sizeof(cors));
+	memcpy(out, answer_cors, sizeof(answer_cors));
 	if (n)
 		memcpy(out + N_CORS, headers, n * sizeof(*headers));
 	return N_CORS + n;

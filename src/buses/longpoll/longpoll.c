@@ -190,9 +190,12 @@ static void add_application(void *arg, const struct application_view *view)
 static int mount(struct longpoll *bus, struct str prefix, http_handler fn, bool shared,
 		 struct err *e)
 {
-	const struct http_mount m = {
-		.prefix = prefix, .body_max = bus->conf->body_max, .handle = fn, .arg = bus
-	};
+	const struct http_mount m = { .prefix = prefix,
+				      .body_max = bus->conf->body_max,
+				      .handle = fn,
+				      .arg = bus,
+				      .headers = answer_cors,
+				      .n_headers = ANSWER_CORS };
 	int rc = http_server_mount(bus->env.http, &m);
 
 	if (rc == 0 || (rc == -EEXIST && shared))

@@ -54,6 +54,8 @@ struct longpoll {
 
 /* --- answer.c: all answers carry the headers that browsers ask for --- */
 
+enum { ANSWER_CORS = 2 };
+extern const struct http_header answer_cors[ANSWER_CORS];
 /* As http_reply, http_problem and http_stream_begin. */
 void answer_reply(struct http_request *request, const struct http_reply *reply);
 void answer_empty(struct http_request *request, int status, const struct http_header *headers,

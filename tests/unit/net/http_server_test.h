@@ -97,7 +97,7 @@ static inline void handle(void *arg, struct http_request *r)
 		http_request_on_sent(r, on_sent, f);
 	if (str_starts(info->path, STR("/echo"))) {
 		reply_text(r, 200, info->body);
-	} else if (str_starts(info->path, STR("/park"))) {
+	} else if (str_find_str(info->path, STR("/park")) < info->path.n) {
 		assert_true(f->n_parked < PARKED_MAX);
 		f->parked[f->n_parked++] = r;
 		http_request_on_gone(r, on_gone, f);
