@@ -17,7 +17,9 @@
 
 struct route {
 	struct str path;
-	bool open; /* no guard: for probes */
+	bool open;    /* no guard: for probes */
+	bool below;   /* also all paths below it */
+	bool deletes; /* takes DELETE, too */
 	void (*handle)(struct admin *admin, struct http_request *request);
 };
 
@@ -198,26 +200,38 @@ bool admin_guard(struct admin *admin, struct http_request *request)
 }
 
 static const struct route routes[] = {
-	{ STR_INIT("/healthz"), true, healthz },
-	{ STR_INIT("/readyz"), true, readyz },
-	{ STR_INIT("/metrics"), false, admin_metrics },
-	{ STR_INIT("/api/status"), false, admin_status },
-	{ STR_INIT("/api/calls"), false, admin_calls },
-	{ STR_INIT("/api/tail"), false, admin_tail },
-	{ STR_INIT("/api/doctor"), false, admin_doctor },
+	{ .path = STR_INIT("/healthz"), .open = true, .handle = healthz },
+	{ .path = STR_INIT("/readyz"), .open = true, .handle = readyz },
+	{ .path = STR_INIT("/metrics"), .handle = admin_metrics },
+	{ .path = STR_INIT("/api/status"), .handle = admin_status },
+	{ .path = STR_INIT("/api/calls"), .handle = admin_calls },
+	{ .path = STR_INIT("/api/queues"), .handle = admin_queues },
+	{ .path = STR_INIT("/api/queues/"), .below = true, .deletes = true, .handle = admin_queue },
+	{ .path = STR_INIT("/api/tail"), .handle = admin_tail },
+	{ .path = STR_INIT("/api/doctor"), .handle = admin_doctor },
 };
 
 static void route_run(struct admin *admin, const struct route *route, struct http_request *request)
 {
 	struct str method = http_request_info(request)->method;
-	struct http_header allow = { STR("Allow"), STR("GET, HEAD") };
+	struct http_header allow = { STR("Allow"),
+				     route->deletes ? STR("GET, HEAD, DELETE") : STR("GET, HEAD") };
 
 	if (!route->open && !admin_guard(admin, request))
 		return;
-	if (!str_eq(method, STR("GET")) && !str_eq(method, STR("HEAD")))
-		http_problem(request, 405, STR("This path can only be read."), &allow, 1);
-	else
+	if (str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")) ||
+	    (route->deletes && str_eq(method, STR("DELETE"))))
 		route->handle(admin, request);
+	else
+		http_problem(request, 405,
+			     route->deletes ? STR("This path takes GET, HEAD and DELETE.")
+					    : STR("This path can only be read."),
+			     &allow, 1);
+}
+
+static bool route_is(const struct route *route, struct str path)
+{
+	return route->below ? str_starts(path, route->path) : str_eq(path, route->path);
 }
 
 static void handle(void *arg, struct http_request *request)
@@ -226,7 +240,7 @@ static void handle(void *arg, struct http_request *request)
 	struct str path = http_request_info(request)->path;
 
 	for (size_t i = 0; i < sizeof(routes) / sizeof(routes[0]); i++) {
-		if (str_eq(path, routes[i].path)) {
+		if (route_is(&routes[i], path)) {
 			route_run(admin, &routes[i], request);
 			return;
 		}
@@ -234,7 +248,7 @@ static void handle(void *arg, struct http_request *request)
 	if (admin_guard(admin, request))
 		http_problem(request, 404,
 			     STR("There are /healthz, /readyz, /metrics, /api/status, /api/calls, "
-				 "/api/tail and /api/doctor."),
+				 "/api/queues, /api/tail and /api/doctor."),
 			     NULL, 0);
 }
 
@@ -250,6 +264,7 @@ int admin_create(const struct admin_env *env, struct admin **ret)
 	admin->env = *env;
 	admin->env.token = STR("");
 	list_init(&admin->tails);
+	list_init(&admin->purges);
 	timer_init(&admin->tail_timer, env->loop, admin_tail_timer, admin);
 	admin->created_ms = loop_now(env->loop);
 	admin->created_wall_ms = clock_wall_ms();
@@ -281,6 +296,7 @@ struct admin *admin_destroy(struct admin *admin)
 	if (!admin)
 		return NULL;
 	admin_tails_end(admin);
+	admin_purges_end(admin);
 	timer_stop(&admin->tail_timer);
 	secret_fini(&admin->token);
 	free(admin);

@@ -7,6 +7,8 @@
  *   GET /metrics        guard   Prometheus text format 0.0.4
  *   GET /api/status     guard   JSON object
  *   GET /api/calls      guard   JSON list, ?limit=N (1000, at most 5000)
+ *   GET /api/queues     guard   JSON list, ?name=GLOB, ?limit=N (1000, at most 5000)
+ *   GET /api/queues/Q   guard   JSON object; DELETE empties the queue
  *   GET /api/tail       guard   NDJSON stream, ?topic=GLOB
  *   GET /api/doctor     guard   JSON list of findings
  *

@@ -23,6 +23,7 @@ struct admin {
 	struct secret token;
 	uint64_t created_ms, created_wall_ms; /* both clocks, to notice a jump of the wall clock */
 	struct list tails;                    /* struct tail.link */
+	struct list purges;                   /* struct purge.link */
 	size_t n_tails;
 	struct observer *observer; /* while there are tails */
 	struct timer tail_timer;
@@ -48,6 +49,10 @@ void admin_answer(struct http_request *request, int status, struct str type, con
 void admin_metrics(struct admin *admin, struct http_request *request);
 void admin_status(struct admin *admin, struct http_request *request);
 void admin_calls(struct admin *admin, struct http_request *request);
+void admin_queues(struct admin *admin, struct http_request *request);
+void admin_queue(struct admin *admin, struct http_request *request);
+/* Forgets those that wait for the disk. */
+void admin_purges_end(struct admin *admin);
 void admin_tail(struct admin *admin, struct http_request *request);
 void admin_doctor(struct admin *admin, struct http_request *request);
 /* Ends or forgets all tails. */

@@ -143,8 +143,6 @@ struct cursor {
 	void *arg;
 };
 
-/* The oldest visible message that needs no disk, or `visible`. */
-uint64_t stream_in_memory(const struct stream *stream);
 struct loop *streams_loop(const struct streams *set);
 struct journal *streams_journal(const struct streams *set);
 /* A read under way; those that a closed journal forgot are freed with the streams. */

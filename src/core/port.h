@@ -22,6 +22,7 @@
 #include "loop/loop.h"
 
 struct port;
+struct port_queues;
 struct hub;
 
 enum port_role {
@@ -102,6 +103,7 @@ struct port_ops {
 	void (*destroy)(void *self);
 	/* Fills up to n numbers for the metrics and returns how many. Optional. */
 	size_t (*stats)(void *self, struct port_stat *ret, size_t n);
+	const struct port_queues *queues; /* queue_view.h; NULL: its clients name none */
 };
 
 /*

@@ -391,6 +391,13 @@ struct stream *stream_unref(struct stream *s)
 	return NULL;
 }
 
+void streams_each(const struct streams *set, void (*fn)(void *arg, const struct stream *stream),
+		  void *arg)
+{
+	map_for_each (it, &set->by_name)
+		fn(arg, container_of(it, struct stream, node));
+}
+
 struct str stream_name(const struct stream *s)
 {
 	return s->node.key;

@@ -6,8 +6,7 @@
  * answer at once or any time later; requests of one connection are answered in their order
  * (pipelining is read ahead of, never answered ahead of). What no handler should see the server
  * answers by itself: 400, 408, 411, 413, 414, 417, 431, 501, 503, and 404 where no mount is.
- * Sources: RFC 9110, RFC 9112 (obs-fold, conflicting lengths and a folded Transfer-Encoding are
- * refused: request smuggling), RFC 9457 for the bodies of errors.
+ * Sources: RFC 9110, RFC 9112 (what has served request smuggling is refused), RFC 9457 (errors).
  */
 #ifndef VOXBUS_NET_HTTP_SERVER_H
 #define VOXBUS_NET_HTTP_SERVER_H

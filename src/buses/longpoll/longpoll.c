@@ -278,4 +278,5 @@ const struct port_ops longpoll_bus_ops = {
 	.stop = stop,
 	.destroy = destroy,
 	.stats = stats,
+	.queues = &longpoll_queues,
 };

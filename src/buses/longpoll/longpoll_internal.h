@@ -114,6 +114,11 @@ enum topic topic_of(const struct longpoll *bus, struct str key);
 /* The stream of a queue with a reference; make: also when there is none yet. */
 struct stream *place_stream(struct longpoll *bus, struct str key, bool make);
 
+/* --- queue_view.c: for the people who run the daemon --- */
+
+struct port_queues;
+extern const struct port_queues longpoll_queues;
+
 /* --- post.c --- */
 
 void post_handle(struct longpoll *bus, struct http_request *request, struct str key);

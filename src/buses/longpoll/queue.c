@@ -21,6 +21,7 @@
 #include <stdlib.h>
 
 #include "buses/longpoll/longpoll_internal.h"
+#include "core/queue_view.h"
 
 enum {
 	WINDOW = 4096,      /* messages of one queue in answers that have not arrived */
@@ -212,6 +213,44 @@ uint64_t queue_length(struct longpoll *bus, struct str key)
 	length = stream_visible(stream) - stream_first(stream);
 	(void)stream_unref(stream);
 	return length;
+}
+
+void queue_look_at(const struct longpoll *bus, struct str key, struct queue_view *view)
+{
+	struct map_node *node = map_find(&bus->queues, key);
+	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
+
+	if (!queue)
+		return;
+	list_for_each (it, &queue->waiters)
+		view->waiters++;
+	if (!queue->cursor)
+		return;
+	/* The cursor's floor may be below what was purged, while something is under way. */
+	view->under_way = cursor_in_flight(queue->cursor);
+	if (cursor_lag(queue->cursor) < view->messages)
+		view->messages = cursor_lag(queue->cursor);
+	if (view->messages < view->under_way)
+		view->messages = view->under_way;
+}
+
+void queues_each_bare(const struct longpoll *bus, void (*fn)(void *arg, struct str key), void *arg)
+{
+	map_for_each (node, &bus->queues)
+		if (!container_of(node, struct queue, node)->stream)
+			fn(arg, node->key);
+}
+
+void queue_drop_returned(struct longpoll *bus, struct str key)
+{
+	struct map_node *node = map_find(&bus->queues, key);
+	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
+	struct msg *msg;
+
+	while (queue && queue->cursor && cursor_take(queue->cursor, &msg) > 0) {
+		cursor_settle(queue->cursor, msg->seq, true);
+		(void)msg_unref(msg);
+	}
 }
 
 bool queue_has_waiters(const struct queue *queue)

@@ -64,6 +64,14 @@ bool queue_is_held_up(const struct queue *queue);
 /* Messages of the queue of that key that nobody has got yet. */
 uint64_t queue_length(struct longpoll *bus, struct str key);
 
+struct queue_view;
+/* Sets what a reader of the queue of that key changes: messages, under_way, waiters. */
+void queue_look_at(const struct longpoll *bus, struct str key, struct queue_view *view);
+/* The keys of queues that have no stream. */
+void queues_each_bare(const struct longpoll *bus, void (*fn)(void *arg, struct str key), void *arg);
+/* Its stream was emptied: what has been given back goes, too. */
+void queue_drop_returned(struct longpoll *bus, struct str key);
+
 bool queue_has_waiters(const struct queue *queue);
 /* Puts it behind the others that wait; ops is set. */
 void queue_wait(struct queue *queue, struct waiter *waiter);
