@@ -25,12 +25,22 @@ static bool is_ours(struct str name)
 	       str_eq_nocase(name, STR("Transfer-Encoding"));
 }
 
+/* The digits of n up to `end`. Each answer has such a number, and printf costs as much as a header. */
+static struct str digits(size_t n, unsigned base, char *end)
+{
+	char *p = end;
+
+	do
+		*--p = "0123456789abcdef"[n % base];
+	while (n /= base);
+	return str_make(p, (size_t)(end - p));
+}
+
 static int write_length(struct buf *b, size_t n)
 {
 	char text[24];
 
-	(void)snprintf(text, sizeof(text), "%zu", n);
-	return http_write_header(b, STR("Content-Length"), str_from(text));
+	return http_write_header(b, STR("Content-Length"), digits(n, 10, text + sizeof(text)));
 }
 
 /* How the client knows where the answer ends, and whether another may follow. */
@@ -238,8 +248,8 @@ void http_problem(struct http_request *r, int status, struct str detail,
 /* parts between a size line and its CR LF; of one chunk, so that they fail together. */
 static int send_chunk(struct http_request *r, struct str head, const struct str *parts, size_t n)
 {
-	struct str few[PARTS + 3], *all = few;
-	char line[24];
+	struct str few[PARTS + 3], *all = few, size;
+	char line[] = "0123456789abcdef\r\n"; /* room for the digits of any size */
 	size_t bytes = 0, k = 0;
 	int rc;
 
@@ -253,10 +263,11 @@ static int send_chunk(struct http_request *r, struct str head, const struct str 
 		all = calloc(n + 3, sizeof(*all));
 	if (!all)
 		return -ENOMEM;
-	(void)snprintf(line, sizeof(line), "%zx\r\n", bytes);
+	size = digits(bytes, 16, line + sizeof(line) - 3);
+	size.n += 2;
 	all[k++] = head;
 	if (r->chunked && bytes)
-		all[k++] = str_from(line);
+		all[k++] = size;
 	for (size_t i = 0; i < n; i++)
 		all[k++] = parts[i];
 	if (r->chunked && bytes)
