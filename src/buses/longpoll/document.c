@@ -4,6 +4,7 @@
  * form, JSON, anything else that is text, and bytes. A form's content type over a body that begins
  * with '<' is XML: that is what `curl -d @call.xml` sends.
  *
+ * A body that came packed is unpacked first; from then on nobody sees the difference.
  * A session in the URL is a secret and is left out of everything.
  */
 #include "buses/longpoll/document.h"
@@ -13,6 +14,7 @@
 #include "base/clock.h"
 #include "codec/base64.h"
 #include "codec/form.h"
+#include "codec/gzip.h"
 
 /* The path, and of the query all but sessions, as they were sent. */
 static void put_url(struct json_out *w, struct str target)
@@ -89,38 +91,69 @@ static enum document_kind kind_of(const struct posted *posted)
 	if (is_form_type(posted->content_type))
 		return str_starts(str_trim(posted->body), STR("<")) ? DOCUMENT_OTHER
 								    : DOCUMENT_FORM;
+	if (str_eq_nocase(media_type(posted->content_type), STR("multipart/form-data")))
+		return DOCUMENT_MULTIPART;
 	return is_json(posted) ? DOCUMENT_JSON : DOCUMENT_OTHER;
 }
 
-static int too_many(int rc, struct err *e)
+static int unpack(struct document *d, struct err *e)
 {
-	if (rc != -E2BIG)
-		return rc;
-	return err_set(e, rc, "a form or a query has at most %d fields", FIELDS_MAX);
+	struct posted *posted = &d->posted;
+	struct str encoding = str_trim(posted->encoding);
+
+	if (!encoding.n || str_eq_nocase(encoding, STR("identity")))
+		return 0;
+	if (!str_eq_nocase(encoding, STR("gzip")) && !str_eq_nocase(encoding, STR("x-gzip")))
+		return err_set(e, -EOPNOTSUPP,
+			       "Content-Encoding may be gzip or identity; send the body so");
+	buf_init(&d->unpacked, posted->body_max);
+	int rc = gzip_add_unpacked(&d->unpacked, posted->body);
+	posted->body = buf_str(&d->unpacked);
+	if (rc == -EBADMSG)
+		return err_set(e, rc, "the body is not the gzip that its Content-Encoding says");
+	if (rc == -ENOBUFS)
+		return err_set(e, -E2BIG, "the body has more than %zu bytes when it is unpacked",
+			       posted->body_max);
+	return rc;
+}
+
+/* FormParams, QueryParams and Files. */
+static int read_params(struct document *d, struct err *e)
+{
+	struct str query = d->posted.target, session = STR("session");
+	int rc;
+
+	(void)str_cut(&query, '?');
+	if (d->posted.query_is_form)
+		return fields_init(&d->form, query, session);
+	rc = fields_init(&d->query, query, session);
+	if (rc == 0 && d->kind == DOCUMENT_FORM)
+		rc = fields_init(&d->form, d->posted.body, STR(""));
+	else if (rc == 0 && d->kind == DOCUMENT_MULTIPART)
+		return files_read(d->posted.content_type, d->posted.body, &d->form, &d->files, e);
+	return rc;
 }
 
 int document_read(const struct posted *posted, struct document *ret, struct err *e)
 {
-	struct str query = posted->target, form = STR("");
-
-	(void)str_cut(&query, '?');
-	*ret = (struct document){ .posted = *posted, .kind = kind_of(posted) };
-	if (ret->kind == DOCUMENT_FORM)
-		form = posted->body;
-	else if (posted->query_is_form)
-		form = query;
-	int rc = fields_init(&ret->form, form, posted->query_is_form ? STR("session") : STR(""));
-	if (rc == 0 && !posted->query_is_form)
-		rc = fields_init(&ret->query, query, STR("session"));
+	*ret = (struct document){ .posted = *posted };
+	(void)err_set(e, 0, "a form or a query has at most %d fields", FIELDS_MAX);
+	int rc = unpack(ret, e);
+	if (rc == 0) {
+		ret->kind = kind_of(&ret->posted);
+		rc = read_params(ret, e);
+	}
 	if (rc < 0)
 		document_fini(ret);
-	return too_many(rc, e);
+	return rc;
 }
 
 void document_fini(struct document *document)
 {
+	files_fini(&document->files);
 	fields_fini(&document->form);
 	fields_fini(&document->query);
+	buf_fini(&document->unpacked);
 }
 
 struct str document_param(const struct document *document, struct str name)
@@ -182,6 +215,7 @@ int document_write(struct buf *out, const struct document *d, struct str id, uin
 	}
 	if (d->kind == DOCUMENT_JSON || d->kind == DOCUMENT_OTHER)
 		put_body(&w, d);
+	files_put(&w, &d->files);
 	json_out_string(&w, STR(",\"Id\":"), id);
 	json_out(&w, STR("}"));
 	return w.rc;

@@ -29,6 +29,12 @@ static int field_cmp(const void *a, const void *b)
 	return fa->place < fb->place ? -1 : fa->place > fb->place;
 }
 
+void fields_sort(struct fields *fields)
+{
+	if (fields->n)
+		qsort(fields->items, fields->n, sizeof(*fields->items), field_cmp);
+}
+
 int fields_init(struct fields *ret, struct str form, struct str without)
 {
 	struct str rest = form;
@@ -56,7 +62,7 @@ int fields_init(struct fields *ret, struct str form, struct str without)
 		field->value = str_make(out, form_decode(out, pair.value));
 		out += field->value.n;
 	}
-	qsort(ret->items, ret->n, sizeof(*ret->items), field_cmp);
+	fields_sort(ret);
 	return 0;
 }
 

@@ -24,6 +24,8 @@ struct fields {
 
 /* Decodes and sorts a form; fields named `without` are left out. 0, -E2BIG, -ENOMEM. */
 int fields_init(struct fields *ret, struct str form, struct str without);
+/* By name and place, after the items were filled in. */
+void fields_sort(struct fields *fields);
 /* Also of zeroed memory. */
 void fields_fini(struct fields *fields);
 /* The first value of that name, or p = NULL. */

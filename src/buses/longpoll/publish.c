@@ -47,8 +47,14 @@ static uint64_t created_now(struct longpoll *bus)
 
 static void answer_unread(struct http_request *request, int rc, const struct err *e)
 {
+	const struct http_header accepted = { STR("Accept-Encoding"), STR("gzip, identity") };
+
 	if (rc == -E2BIG)
 		answer_problem(request, 413, NULL, 0, "%s", e->text);
+	else if (rc == -EBADMSG)
+		answer_problem(request, 400, NULL, 0, "%s", e->text);
+	else if (rc == -EOPNOTSUPP)
+		answer_problem(request, 415, &accepted, 1, "%s", e->text);
 	else
 		answer_refused(request, rc);
 }
@@ -56,21 +62,17 @@ static void answer_unread(struct http_request *request, int rc, const struct err
 bool publish_read(struct longpoll *bus, struct http_request *request, struct document *ret)
 {
 	const struct http_request_info *info = http_request_info(request);
-	struct str encoding = http_request_header(request, STR("Content-Encoding"));
 	const struct posted posted = {
 		.host = http_request_header(request, STR("Host")),
 		.target = info->target,
 		.content_type = http_request_header(request, STR("Content-Type")),
 		.body = info->body,
+		.encoding = http_request_header(request, STR("Content-Encoding")),
+		.body_max = bus->conf->body_max,
 		.query_is_form = str_eq(info->method, STR("GET")),
 	};
 	struct err e;
 
-	if (encoding.n && !str_eq_nocase(encoding, STR("identity"))) {
-		answer_problem(request, 415, NULL, 0,
-			       "send the body without Content-Encoding: this version takes none");
-		return false;
-	}
 	int rc = document_read(&posted, ret, &e);
 	if (rc < 0)
 		answer_unread(request, rc, &e);

@@ -270,7 +270,9 @@ static void a_publisher_that_wants_xml_gets_an_empty_document(void **state)
 	       "POST /AC1/q HTTP/1.1\r\nAccept: text/html, application/xml;q=0.9\r\nX-End:", "a=1");
 	expect(w, 200, "Content-Length: 0\r\n",
 	       "POST /AC1/q HTTP/1.1\r\nAccept: */*\r\nX-End:", "a=1");
-	expect(w, 415, "Content-Encoding",
+	expect(w, 415, "Accept-Encoding: gzip, identity\r\n",
+	       "POST /AC1/q HTTP/1.1\r\nContent-Encoding: br\r\nX-End:", "a=1");
+	expect(w, 400, "is not the gzip",
 	       "POST /AC1/q HTTP/1.1\r\nContent-Encoding: gzip\r\nX-End:", "a=1");
 }
 
