@@ -87,6 +87,7 @@ struct stream {
 	struct jstream *js;   /* NULL: in memory alone */
 	struct ring ring;
 	uint64_t first, visible, next;
+	uint64_t written; /* the journal has what is below; visible may be more, see stream.h */
 	uint64_t fresh_from; /* numbers below are of an earlier run */
 	unsigned refs;
 	bool record;   /* wanted in the journal */

@@ -187,12 +187,22 @@ void stream_show(struct stream *s, uint64_t visible)
 	stream_mark(s, true);
 }
 
+/* One message more is written; one that was relaxed readers have seen already. */
+static void stream_wrote(struct stream *s)
+{
+	s->written++;
+	if (s->written > s->visible)
+		stream_show(s, s->written);
+	else
+		stream_evict(s);
+}
+
 static void show_written(struct streams *set, uint64_t written)
 {
 	struct waiting w;
 
 	while (waitings_pop(&set->writing, written, &w)) {
-		stream_show(w.stream, w.stream->visible + 1);
+		stream_wrote(w.stream);
 		(void)stream_unref(w.stream);
 	}
 }
@@ -306,7 +316,7 @@ static struct stream *stream_create(struct streams *set, struct str name)
 		return NULL;
 	memcpy(s->name, name.p, name.n);
 	s->set = set;
-	s->first = s->visible = s->next = 1;
+	s->first = s->visible = s->written = s->next = 1;
 	list_init(&s->cursors);
 	list_init(&s->dirty);
 	list_init(&s->resident);
@@ -331,7 +341,7 @@ static void stream_attach(struct stream *s, struct jstream *js)
 	s->js = js;
 	s->record = true;
 	s->first = jstream_first(js);
-	s->visible = s->next = s->fresh_from = jstream_next(js);
+	s->visible = s->written = s->next = s->fresh_from = jstream_next(js);
 	jstream_on_expired(js, on_expired, s);
 	jstream_set_max_age(js, s->set->limits.max_age_ms);
 }

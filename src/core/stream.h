@@ -9,7 +9,7 @@
  *
  * A recorded stream lives in the journal; the newest messages also in memory, so that readers who
  * keep up never touch the disk. A message becomes visible to readers when it is written, so that a
- * number never means two different messages, whatever is killed when. A stream that is not
+ * number never means two different messages, whatever is killed when (but for relaxed appends). A stream that is not
  * recorded lives in memory alone and drops its oldest message when it is full (counted).
  * When all required cursors have passed a message it is trimmed. Readers pass over one that has
  * expired: by the loop's clock if it is of this run, else by its age when the run began.
@@ -105,6 +105,13 @@ int stream_append(struct stream *stream, struct msg *msg, stream_done_fn done, v
  * is in memory alone; done is not called. -EAGAIN and -EMSGSIZE are refusals here, too.
  */
 int stream_append_anyway(struct stream *stream, struct msg *msg, stream_done_fn done, void *arg);
+
+/*
+ * The same for who does without the disk's word: refusals are those of stream_append, but done comes
+ * in the next turn, and readers see the message at once, unless one before it is still being written.
+ * After a kill its number may be given out again: for messages that are known by their id alone.
+ */
+int stream_append_relaxed(struct stream *stream, struct msg *msg, stream_done_fn done, void *arg);
 
 /*
  * Waits for the disk: done comes in a later turn when what was said of the stream so far, what its

@@ -54,20 +54,26 @@ static void wait_done(struct streams *set, uint64_t lsn, stream_done_fn done, vo
 	waitings_push(lsn ? &set->syncing : &set->finished, &w);
 }
 
-/* lsn: it becomes visible when that is written, behind the journal's own appends; 0: at once. */
-static void stream_took(struct stream *s, const struct msg *msg, uint64_t lsn)
+/*
+ * lsn: it becomes visible when that is written, behind the journal's own appends; 0: at once, since
+ * it is in memory alone. A relaxed one is also seen at once, if all before it are.
+ */
+static void stream_took(struct stream *s, const struct msg *msg, uint64_t lsn, bool relaxed)
 {
 	struct waiting w = { .lsn = lsn, .stream = s };
+	bool first = s->visible == s->next;
 
 	s->next++;
 	s->set->stats.appended++;
 	stream_keep(s, msg);
-	if (!lsn) {
-		stream_show(s, s->next);
-		return;
+	if (lsn) {
+		(void)stream_ref(s);
+		waitings_push(&s->set->writing, &w);
+	} else {
+		s->written = s->next;
 	}
-	(void)stream_ref(s);
-	waitings_push(&s->set->writing, &w);
+	if (!lsn || (relaxed && first))
+		stream_show(s, s->next);
 }
 
 static bool is_lasting(int rc)
@@ -105,7 +111,9 @@ static int reserve(struct streams *set)
 	return rc < 0 ? rc : waitings_reserve(&set->finished);
 }
 
-static int append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg, bool anyway)
+enum how { DURABLE, ANYWAY, RELAXED };
+
+static int append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg, enum how how)
 {
 	struct streams *set = s->set;
 	uint64_t lsn = 0;
@@ -119,27 +127,32 @@ static int append(struct stream *s, struct msg *msg, stream_done_fn done, void *
 		return rc;
 	if (s->detached)
 		stream_reattach(s);
-	rc = stream_record(s, msg, done, anyway, &lsn);
+	rc = stream_record(s, msg, done, how == ANYWAY, &lsn);
 	if (rc < 0) {
 		s->ring.n--; /* the newest: back out */
 		(void)msg_unref(msg);
 		return rc;
 	}
 	/* In memory alone, but behind what is still being written. */
-	stream_took(s, msg, lsn || s->visible == s->next ? lsn : set->last_lsn);
-	if (anyway && !lsn && s->record && set->journal)
+	stream_took(s, msg, lsn || s->written == s->next ? lsn : set->last_lsn, how == RELAXED);
+	if (how == ANYWAY && !lsn && s->record && set->journal)
 		return 1;
 	if (done)
-		wait_done(set, lsn, done, arg);
+		wait_done(set, how == RELAXED ? 0 : lsn, done, arg);
 	return 0;
 }
 
 int stream_append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
 {
-	return append(s, msg, done, arg, false);
+	return append(s, msg, done, arg, DURABLE);
 }
 
 int stream_append_anyway(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
 {
-	return append(s, msg, done, arg, true);
+	return append(s, msg, done, arg, ANYWAY);
+}
+
+int stream_append_relaxed(struct stream *s, struct msg *msg, stream_done_fn done, void *arg)
+{
+	return append(s, msg, done, arg, RELAXED);
 }

@@ -40,10 +40,10 @@ static bool over(const struct streams *set)
 	return set->stats.bytes_in_memory > set->limits.memory_bytes;
 }
 
-/* The oldest is in memory, seen by readers, and on the disk, which can be read. */
+/* The oldest is in memory, and on the disk, which can be read. */
 static bool can_spill(const struct stream *s)
 {
-	return s->js && !s->detached && !s->set->stalled && s->ring.n && s->ring.first < s->visible;
+	return s->js && !s->detached && !s->set->stalled && s->ring.n && s->ring.first < s->written;
 }
 
 static void spill_oldest(struct streams *set)
@@ -90,7 +90,7 @@ void stream_evict(struct stream *s)
 
 void stream_spill(struct stream *s)
 {
-	while (s->js && !s->detached && s->ring.n && s->ring.first < s->visible)
+	while (s->js && !s->detached && s->ring.n && s->ring.first < s->written)
 		stream_shift(s);
 }
 
