@@ -68,6 +68,7 @@ struct streams {
 	struct list resident; /* struct stream.resident: recorded ones, longest ago first */
 	size_t loaded;        /* bytes that cursors have read and not taken */
 	struct list watches;  /* struct streams_watch.link */
+	struct list meters;   /* struct stream_meter.link */
 	struct task task;
 	struct waitings writing, syncing, finished;
 	struct syncs syncs;
@@ -87,7 +88,7 @@ struct stream {
 	struct jstream *js;   /* NULL: in memory alone */
 	struct ring ring;
 	uint64_t first, visible, next;
-	uint64_t written; /* the journal has what is below; visible may be more, see stream.h */
+	uint64_t written;    /* the journal has what is below; visible may be more, see stream.h */
 	uint64_t fresh_from; /* numbers below are of an earlier run */
 	unsigned refs;
 	bool record;   /* wanted in the journal */
@@ -112,6 +113,8 @@ void streams_loaded(struct streams *set, const struct msg *msg, bool on);
 void stream_drop_below(struct stream *stream, uint64_t seq);
 /* Readers may see what is below `visible`. */
 void stream_show(struct stream *stream, uint64_t visible);
+/* A stream that has come to the journal is counted from now on. */
+void meters_count(struct stream *stream);
 /* Messages of the stream can be seen, and nobody is required to read it. */
 void watches_tell(struct stream *stream);
 /* Something may be there for readers of this stream: they hear of it in a later turn. */

@@ -68,6 +68,7 @@ static void stream_forget(struct stream *s)
 	list_del(&s->dirty);
 	if (s->js) {
 		jstream_on_expired(s->js, NULL, NULL); /* it stays if the drop is refused */
+		jstream_set_meter(s->js, NULL);
 		(void)jstream_drop(s->set->journal, s->js);
 	}
 	while (s->ring.n)
@@ -276,6 +277,7 @@ int streams_create(struct loop *loop, const struct log *log, const struct stream
 	list_init(&set->loads);
 	list_init(&set->resident);
 	list_init(&set->watches);
+	list_init(&set->meters);
 	list_init(&set->syncs.asked);
 	list_init(&set->syncs.waiting);
 	set->syncs.tidy = &set->task;
@@ -344,6 +346,7 @@ static void stream_attach(struct stream *s, struct jstream *js)
 	s->visible = s->written = s->next = s->fresh_from = jstream_next(js);
 	jstream_on_expired(js, on_expired, s);
 	jstream_set_max_age(js, s->set->limits.max_age_ms);
+	meters_count(s);
 }
 
 static void adopt(void *arg, struct jstream *js)

@@ -80,6 +80,11 @@ struct str jstream_name(const struct jstream *js);
 /* The oldest record kept, and the number that the next append must have (first == next: empty). */
 uint64_t jstream_first(const struct jstream *js);
 uint64_t jstream_next(const struct jstream *js);
+/*
+ * From now on *meter also counts the bytes that the stream's records take in the log, heads and all;
+ * NULL ends it, and takes back what was counted. One meter may count many streams.
+ */
+void jstream_set_meter(struct jstream *js, uint64_t *meter);
 /* Walks the streams that hold records, e.g. after recovery. */
 void journal_each_stream(struct journal *journal, void (*fn)(void *arg, struct jstream *js),
 			 void *arg);

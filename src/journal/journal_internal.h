@@ -75,6 +75,8 @@ struct jstream {
 	struct list trim_link;     /* journal.trimmed */
 	struct list aged_link;     /* journal.aged */
 	uint64_t max_age_ms;
+	uint64_t bytes;  /* of its records */
+	uint64_t *meter; /* counts them, too; NULL: none */
 	void (*expired)(void *arg, uint64_t first);
 	void *expired_arg;
 	bool dropped;

@@ -187,6 +187,23 @@ struct index_entry jstream_entry(const struct segment *s, size_t offset, const s
 				     (uint32_t)r->body.n, (uint32_t)(r->wall_ms / 1000) };
 }
 
+void jstream_set_meter(struct jstream *js, uint64_t *meter)
+{
+	if (js->meter)
+		*js->meter -= js->bytes;
+	js->meter = meter;
+	if (meter)
+		*meter += js->bytes;
+}
+
+static void entry_count(struct journal *j, struct jstream *js, size_t size)
+{
+	j->stats.records++;
+	js->bytes += size;
+	if (js->meter)
+		*js->meter += size;
+}
+
 int jstream_push(struct journal *j, struct jstream *js, struct segment *s, size_t offset,
 		 const struct record *r)
 {
@@ -197,32 +214,37 @@ int jstream_push(struct journal *j, struct jstream *js, struct segment *s, size_
 	index_push(&js->index, jstream_entry(s, offset, r));
 	js->next++;
 	segment_hold(j, s, record_size(r->body.n));
-	j->stats.records++;
+	entry_count(j, js, record_size(r->body.n));
 	return 0;
 }
 
-static void entry_release(struct journal *j, const struct index_entry *entry)
+static void entry_release(struct journal *j, struct jstream *js, const struct index_entry *entry)
 {
+	size_t size = record_size(entry->length);
+
 	if (index_missing(entry))
 		return;
 	j->stats.records--;
-	segment_release(j, j->slots[entry->slot], record_size(entry->length));
+	js->bytes -= size;
+	if (js->meter)
+		*js->meter -= size;
+	segment_release(j, j->slots[entry->slot], size);
 }
 
 void jstream_move(struct journal *j, struct jstream *js, uint64_t seq, struct index_entry to)
 {
 	struct index_entry *entry = index_at(&js->index, (uint32_t)(seq - js->first));
 
-	entry_release(j, entry);
+	entry_release(j, js, entry);
 	*entry = to;
-	j->stats.records++;
+	entry_count(j, js, record_size(to.length));
 }
 
 void jstream_lose_record(struct journal *j, struct jstream *js, uint64_t seq)
 {
 	struct index_entry *entry = index_at(&js->index, (uint32_t)(seq - js->first));
 
-	entry_release(j, entry);
+	entry_release(j, js, entry);
 	*entry = (struct index_entry){ 0 };
 	j->stats.damaged++;
 }
@@ -232,7 +254,7 @@ static void jstream_pop(struct journal *j, struct jstream *js)
 	struct index_entry entry = index_pop(&js->index);
 
 	js->first++;
-	entry_release(j, &entry);
+	entry_release(j, js, &entry);
 }
 
 void jstream_cut(struct journal *j, struct jstream *js, uint64_t seq)
