@@ -31,6 +31,7 @@
 #include "engines/asterisk/ari_conf.h"
 #include "journal/journal.h"
 #include "net/http_server.h"
+#include "net/http_url.h"
 #include "net/tls.h"
 
 enum {
@@ -49,6 +50,7 @@ struct daemon {
 	struct journal *journal;
 	struct accounts *accounts;
 	struct tls_context *tls, *admin_tls; /* NULL: no certificate */
+	struct http_origin origin;
 	struct http_server *http, *admin_http;
 	struct hub *hub;
 	struct admin *admin;
@@ -183,9 +185,15 @@ static int add_accounts(struct daemon *d, struct err *e)
 
 static int create_servers(struct daemon *d, struct err *e)
 {
+	d->origin = (struct http_origin){
+		.public_url = d->conf->http.public_url,
+		.trusted_proxies = (const char *const *)d->conf->http.trusted_proxies.items,
+		.n_trusted_proxies = d->conf->http.trusted_proxies.count,
+	};
 	struct http_server_options options = {
 		.conns_max = d->connections,
 		.conns_per_address = d->conf->http.connections_per_address,
+		.origin = &d->origin,
 	};
 	const struct http_server_options admin = { .conns_max = ADMIN_CONNS };
 	int rc = daemon_tls_server(d->loop, &d->conf->http.tls, "http.tls", &d->tls, e);

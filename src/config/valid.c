@@ -4,6 +4,8 @@
 
 #include <arpa/inet.h>
 
+#include "base/network.h"
+
 enum {
 	NAME_MAX_BYTES = 64,
 	PATH_MAX_BYTES = 1024,
@@ -140,4 +142,11 @@ bool valid_http_url(struct str s)
 		return false;
 	return host_cut(&authority) &&
 	       (!authority.n || (*authority.p == ':' && is_port(str_skip(authority, 1), 1)));
+}
+
+bool valid_network(struct str s)
+{
+	struct network network;
+
+	return network_parse(s, &network) == 0;
 }

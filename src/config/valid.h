@@ -24,6 +24,9 @@ bool valid_listen(struct str s);
 /* A host name or an IPv4 address. */
 #define VALID_HOST_MUST "a host name"
 bool valid_host(struct str s);
+/* Addresses that are trusted. */
+#define VALID_NETWORK_MUST "an address, a network like 10.0.0.0/8, or unix"
+bool valid_network(struct str s);
 /* http://host[:port][/path] or https://, no user, no query. */
 #define VALID_HTTP_URL_MUST "a URL like http://127.0.0.1:8088/ari, without user and query"
 bool valid_http_url(struct str s);

@@ -62,6 +62,16 @@ static const struct conf_key http_keys[] = {
 		 "http://127.0.0.1:8090 speaks plain HTTP in any case." },
 	{ "tls", CONF_TABLE, offsetof(struct http_conf, tls), .table = &tls_server_table,
 	  .doc = "The certificate to show; not given, there is no TLS." },
+	{ "public_url", CONF_STRING, offsetof(struct http_conf, public_url),
+	  .valid = valid_http_url, .must = VALID_HTTP_URL_MUST,
+	  .doc = "The URL under which the world reaches this server's root, e.g. "
+		 "https://vb.example.com. Signatures of webhooks are checked against it and the "
+		 "path and query of the request; not given, against the request's own scheme and "
+		 "Host." },
+	{ "trusted_proxies", CONF_STRINGS, offsetof(struct http_conf, trusted_proxies),
+	  .valid = valid_network, .must = VALID_NETWORK_MUST,
+	  .doc = "Whose X-Forwarded-Proto and X-Forwarded-Host are believed where public_url is "
+		 "not given; unix means whoever comes by a Unix socket." },
 	{ "connections", CONF_U64, offsetof(struct http_conf, connections), .def = "20000",
 	  .min = 1, .max = 1000000,
 	  .doc = "Open at the same time; further ones get 503. Never more than the limit "

@@ -21,6 +21,8 @@ struct http_conf {
 	/* "host:port", "unix:/path", or "http://..." and "https://..."; empty: no HTTP */
 	struct conf_strings listen;
 	struct tls_server_conf tls;
+	char *public_url; /* NULL: not known */
+	struct conf_strings trusted_proxies;
 	uint64_t connections, connections_per_address;
 };
 

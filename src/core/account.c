@@ -312,6 +312,11 @@ struct str account_sid(const struct account *account)
 	return account->node.key;
 }
 
+const struct secret *account_token(const struct account *account)
+{
+	return &account->token;
+}
+
 struct account *accounts_check(struct accounts *accounts, struct str sid, struct str token)
 {
 	struct account *account = accounts_find(accounts, sid);

@@ -16,6 +16,7 @@
 #include "loop/loop.h"
 
 struct account;
+struct secret;
 struct accounts;
 struct journal;
 
@@ -28,6 +29,8 @@ struct account *accounts_find(struct accounts *accounts, struct str sid);
 /* The account if there is exactly one, else NULL. */
 struct account *accounts_only(struct accounts *accounts);
 struct str account_sid(const struct account *account);
+/* For checking what was signed with it. */
+const struct secret *account_token(const struct account *account);
 /* The account if sid and token are right, in time that does not tell which is wrong; else NULL. */
 struct account *accounts_check(struct accounts *accounts, struct str sid, struct str token);
 

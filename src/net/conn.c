@@ -412,6 +412,11 @@ const char *conn_peer(const struct conn *c)
 	return c->peer.text;
 }
 
+bool conn_is_tls(const struct conn *c)
+{
+	return c->tls;
+}
+
 struct str conn_peer_address(const struct conn *c)
 {
 	return str_make(c->peer.text + c->peer.host_at, c->peer.host_n);

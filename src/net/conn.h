@@ -53,6 +53,8 @@ struct conn_options {
  */
 int conn_connect(struct loop *loop, struct str address, const struct conn_options *options,
 		 const struct conn_events *events, void *arg, struct conn **ret, struct err *e);
+/* What is written goes out encrypted. */
+bool conn_is_tls(const struct conn *conn);
 /* Who takes a connection from a listener (or passes it on, as an upgrade does) sets its events. */
 void conn_set_events(struct conn *conn, const struct conn_events *events, void *arg);
 /*

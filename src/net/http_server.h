@@ -33,6 +33,7 @@ struct http_server_options {
 	size_t body_rate_min;       /* bytes/s over 5 s windows while a body comes; 0 = 256: 408 */
 	size_t conns_max;           /* 0 = 20,000: further ones get 503 and are closed */
 	size_t conns_per_address;   /* 0 = 256; loopback and Unix sockets are not counted: 503 */
+	const struct http_origin *origin; /* borrowed; NULL: not known. See http_url.h */
 };
 
 /* What a handler sees; all slices live until the request is finished (answered or gone). */
@@ -70,8 +71,7 @@ int http_server_mount(struct http_server *server, const struct http_mount *mount
 int http_server_listen(struct http_server *server, struct str address, struct err *e);
 int http_server_listen_tls(struct http_server *server, struct str address, struct tls_context *tls,
 			   struct err *e);
-/* Of the i-th listener. */
-int http_server_port(const struct http_server *server, size_t i);
+int http_server_port(const struct http_server *server, size_t i); /* of the i-th listener */
 /*
  * Graceful stop: closes the listeners and idle connections, answers what runs with
  * "Connection: close", cuts what is left after timeout_ms, then calls done once.

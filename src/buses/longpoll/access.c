@@ -52,6 +52,19 @@ static bool is_basic(const struct http_request *request)
 			 &rest);
 }
 
+bool access_is_shown(const struct http_request *request)
+{
+	struct str query = http_request_info(request)->query;
+	struct form_pair pair;
+
+	if (str_trim(http_request_header(request, STR("Authorization"))).n)
+		return true;
+	while (form_next(&query, &pair))
+		if (form_name_is(&pair, STR("session")))
+			return true;
+	return false;
+}
+
 static struct account *check_basic(struct longpoll *bus, const struct http_request *request)
 {
 	char text[BASIC_MAX];

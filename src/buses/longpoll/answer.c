@@ -57,8 +57,8 @@ int answer_stream(struct http_request *request, const struct http_reply *reply)
 	return http_stream_begin(request, &full);
 }
 
-static void problem(struct http_request *request, int status, const struct http_header *headers,
-		    size_t n, struct str detail)
+void answer_detail(struct http_request *request, int status, const struct http_header *headers,
+		   size_t n, struct str detail)
 {
 	struct http_header all[N_CORS + HEADERS_MAX];
 	size_t n_all = with_cors(all, headers, n);
@@ -75,7 +75,7 @@ void answer_problem(struct http_request *request, int status, const struct http_
 	va_start(ap, fmt);
 	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
 	va_end(ap);
-	problem(request, status, headers, n, str_from(detail));
+	answer_detail(request, status, headers, n, str_from(detail));
 }
 
 void answer_retry(struct http_request *request, int status, unsigned seconds, const char *fmt, ...)
@@ -87,8 +87,8 @@ void answer_retry(struct http_request *request, int status, unsigned seconds, co
 	(void)vsnprintf(detail, sizeof(detail), fmt, ap);
 	va_end(ap);
 	(void)snprintf(after, sizeof(after), "%u", seconds);
-	problem(request, status, &(struct http_header){ STR("Retry-After"), str_from(after) }, 1,
-		str_from(detail));
+	answer_detail(request, status, &(struct http_header){ STR("Retry-After"), str_from(after) },
+		      1, str_from(detail));
 }
 
 void answer_method(struct http_request *request, struct str allow)

@@ -109,6 +109,8 @@ static void destroy(void *self)
 	task_cancel(&bus->closed);
 	task_cancel(&bus->serve);
 	streams_unwatch(&bus->unread);
+	streams_unmeter(hub_streams(bus->env.hub), &bus->stored);
+	buf_fini(&bus->path);
 	queues_release_waiters(bus);
 	parcels_abandon(bus);
 	publishes_abandon(bus);
@@ -137,6 +139,15 @@ static int choose_account(struct longpoll *bus, struct err *e)
 		   : err_set(e, -EINVAL, "account must be given: there is not exactly one");
 }
 
+static int make_path(struct longpoll *bus)
+{
+	int rc = buf_addc(&bus->path, '/');
+
+	if (rc == 0)
+		rc = buf_add(&bus->path, account_sid(bus->account));
+	return rc < 0 ? rc : buf_addc(&bus->path, '/');
+}
+
 static int create(struct port *port, const struct port_env *env, const void *conf, void **ret,
 		  struct err *e)
 {
@@ -157,10 +168,12 @@ static int create(struct port *port, const struct port_env *env, const void *con
 	task_init(&bus->serve, env->loop, queues_serve, bus);
 	bus->unread = (struct streams_watch){ .fn = queues_unread, .arg = bus };
 	list_init(&bus->unread.link);
+	list_init(&bus->stored.link);
 	buf_init(&bus->scratch, OBJECT_MAX);
+	buf_init(&bus->path, PATH_MAX_BYTES);
 	task_init(&bus->closed, env->loop, closed, bus);
 	int rc = choose_account(bus, e);
-	if (rc == 0 && (failures_create(env->loop, &bus->failures) < 0 ||
+	if (rc == 0 && (make_path(bus) < 0 || failures_create(env->loop, &bus->failures) < 0 ||
 			port_set_scope(port, account_sid(bus->account)) < 0))
 		rc = err_set(e, -ENOMEM, "no memory");
 	if (rc < 0) {
@@ -206,16 +219,13 @@ static int mount(struct longpoll *bus, struct str prefix, http_handler fn, bool 
 static int start(void *self, struct err *e)
 {
 	struct longpoll *bus = self;
-	struct buf prefix;
+	struct str path = buf_str(&bus->path);
 
 	hub_each_application(bus->env.hub, add_application, bus);
 	streams_watch(hub_streams(bus->env.hub), &bus->unread);
-	buf_init(&prefix, PATH_MAX_BYTES);
-	int rc = buf_addc(&prefix, '/');
-	if (rc == 0)
-		rc = buf_add(&prefix, account_sid(bus->account));
-	rc = rc < 0 ? err_set(e, rc, "no memory") : mount(bus, buf_str(&prefix), handle, false, e);
-	buf_fini(&prefix);
+	bus->stored.prefix = str_skip(path, 1);
+	streams_meter(hub_streams(bus->env.hub), &bus->stored);
+	int rc = mount(bus, str_make(path.p, path.n - 1), handle, false, e);
 	if (rc == 0)
 		rc = mount(bus, STR("/auth"), auth_handle, true, e);
 	if (rc == 0)
@@ -257,6 +267,12 @@ static size_t stats(void *self, struct port_stat *ret, size_t n)
 		{ "redelivered", "Messages handed out again.", false, bus->redelivered },
 		{ "auth_failures", "Requests refused for their credentials.", false,
 		  bus->auth_failures },
+		{ "stored_bytes", "What the journal keeps of the account's queues.", true,
+		  bus->stored.bytes },
+		{ "signature_failures", "Publishes refused for a signature that is wrong.", false,
+		  bus->signature_failures },
+		{ "limited", "Publishes refused for the rate.", false, bus->limited },
+		{ "over_quota", "Publishes refused for the quota.", false, bus->over_quota },
 		{ "oversized", "Messages dropped because no answer could hold them.", false,
 		  bus->oversized },
 	};

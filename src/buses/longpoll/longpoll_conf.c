@@ -4,6 +4,19 @@
 
 #include "config/valid.h"
 
+static const struct conf_word publish_words[] = {
+	{ "open", PUBLISH_OPEN },
+	{ "signed", PUBLISH_SIGNED },
+	{ "session", PUBLISH_SESSION },
+	{ "signed-or-session", PUBLISH_SIGNED_OR_SESSION },
+	{ 0 },
+};
+static const struct conf_word durability_words[] = {
+	{ "durable", DURABILITY_DURABLE },
+	{ "relaxed", DURABILITY_RELAXED },
+	{ 0 },
+};
+
 static const struct conf_key keys[] = {
 	{ "name", CONF_STRING, offsetof(struct longpoll_conf, name), .required = true,
 	  .valid = valid_name, .must = VALID_NAME_MUST,
@@ -16,6 +29,28 @@ static const struct conf_key keys[] = {
 	  .doc = "How long a poll that names no timeout waits for a message." },
 	{ "body_max", CONF_SIZE, offsetof(struct longpoll_conf, body_max), .def = "256KiB",
 	  .min = 1 << 10, .max = 1 << 20, .doc = "The largest message; a larger one gets 413." },
+	{ "publish", CONF_ENUM, offsetof(struct longpoll_conf, publish), .def = "open",
+	  .words = publish_words,
+	  .doc = "Who may write to the account's queues: anybody, a webhook whose signature is "
+		 "made "
+		 "with the account's token, whoever has a session (or the token), or either. A "
+		 "call's topics need a session in any case, and so does all reading. Without "
+		 "credentials: 401; with a signature that is wrong: 403." },
+	{ "rate", CONF_U64, offsetof(struct longpoll_conf, rate), .max = 1000000,
+	  .doc = "Messages a second that may be published to the account's queues; further ones "
+		 "get "
+		 "429 with Retry-After. 0: no limit." },
+	{ "burst", CONF_U64, offsetof(struct longpoll_conf, burst), .max = 1000000,
+	  .doc = "How many of them may come at once after a pause; 0: as many as the rate." },
+	{ "quota", CONF_SIZE, offsetof(struct longpoll_conf, quota),
+	  .doc = "What the messages of the account's queues and topics that nobody has got yet may "
+		 "take in the journal, heads and all, in bytes; what is published beyond it gets "
+		 "507 and is not stored. 0: no limit but journal.quota." },
+	{ "durability", CONF_ENUM, offsetof(struct longpoll_conf, durability), .def = "durable",
+	  .words = durability_words,
+	  .doc = "When a publisher gets its 200: once the message is on the disk (durable), or at "
+		 "once (relaxed), which is faster and loses what was not written yet when the "
+		 "machine or the daemon dies. A publish may choose by durability= in its URL." },
 	{ 0 },
 };
 

@@ -21,6 +21,7 @@
 #include "core/account.h"
 #include "core/cursor.h"
 #include "core/hub.h"
+#include "core/meter.h"
 #include "net/failures.h"
 #include "net/http_server.h"
 
@@ -49,7 +50,12 @@ struct longpoll {
 	struct task closed;
 	uint64_t last_created_ns;
 	bool paused, stopped;
+	struct buf path;            /* "/<sid>/" */
+	struct stream_meter stored; /* of all of the account's streams */
+	uint64_t rate_tokens, rate_filled_ms, refusal_logged_ms;
+	bool rate_filled, refusal_logged; /* these times mean something */
 	uint64_t waiters, polls, published, delivered, redelivered, auth_failures, oversized;
+	uint64_t signature_failures, limited, over_quota;
 };
 
 /* --- answer.c: all answers carry the headers that browsers ask for --- */
@@ -63,6 +69,9 @@ void answer_empty(struct http_request *request, int status, const struct http_he
 int answer_stream(struct http_request *request, const struct http_reply *reply);
 void answer_problem(struct http_request *request, int status, const struct http_header *headers,
 		    size_t n, const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+/* The same with a detail of any length. */
+void answer_detail(struct http_request *request, int status, const struct http_header *headers,
+		   size_t n, struct str detail);
 /* The same with Retry-After. */
 void answer_retry(struct http_request *request, int status, unsigned seconds, const char *fmt, ...)
 	__attribute__((format(printf, 4, 5)));
@@ -81,6 +90,8 @@ struct str access_session(const struct http_request *request, char *out, size_t 
  * wrong was answered then, with the challenge for `realm`.
  */
 struct account *access_basic(struct longpoll *bus, struct http_request *request);
+/* Whether it shows credentials at all, good or bad. */
+bool access_is_shown(const struct http_request *request);
 /* Whether the request may use this bus's account: true, or false and it was answered. */
 bool access_granted(struct longpoll *bus, struct http_request *request);
 
@@ -122,6 +133,20 @@ extern const struct port_queues longpoll_queues;
 /* --- post.c --- */
 
 void post_handle(struct longpoll *bus, struct http_request *request, struct str key);
+
+/* --- permit.c --- */
+
+struct document;
+/* Whether whoever posted this may publish (the bus's `publish`); false: it was answered. */
+bool publish_permitted(struct longpoll *bus, struct http_request *request,
+		       const struct document *document);
+
+/* --- limits.c: both false when it was answered --- */
+
+/* One message more within the rate. */
+bool limits_take_token(struct longpoll *bus, struct http_request *request);
+/* As many bytes more within the quota. */
+bool limits_have_room(struct longpoll *bus, struct http_request *request, size_t bytes);
 
 /* --- publish.c: see publish.h --- */
 

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "buses/longpoll/longpoll_internal.h"
+#include "buses/longpoll/terms.h"
 
 enum { ID_BYTES = 16 };
 _Static_assert(PUBLISH_ID_SIZE == 2 * ID_BYTES + 1, "an id in hex and its NUL");
@@ -73,62 +74,90 @@ bool publish_read(struct longpoll *bus, struct http_request *request, struct doc
 	};
 	struct err e;
 
+	if (!limits_take_token(bus, request))
+		return false;
 	int rc = document_read(&posted, ret, &e);
-	if (rc < 0)
+	if (rc < 0) {
 		answer_unread(request, rc, &e);
-	return rc == 0;
+		return false;
+	}
+	if (publish_permitted(bus, request, ret))
+		return true;
+	document_fini(ret);
+	return false;
 }
 
-static struct msg *make_message(struct longpoll *bus, struct stream *stream, struct str key,
-				const char *id, uint64_t created_ns)
+/* What is in bus->scratch as a message. */
+static struct msg *make_message(struct longpoll *bus, const struct publish *publish,
+				struct stream *stream, struct str key, const struct terms *terms)
 {
 	struct blob *payload = blob_create(buf_str(&bus->scratch));
 
 	if (!payload)
 		return NULL;
-	struct msg *msg = msg_create(&(struct msg){ .kind = MSG_DOCUMENT,
-						    .seq = stream_next(stream),
-						    .wall_ns = created_ns,
-						    .topic = key,
-						    .id = str_from(id),
-						    .content_type = STR("application/json"),
-						    .payload = payload });
+	struct msg *msg = msg_create(&(struct msg){
+		.kind = MSG_DOCUMENT,
+		.seq = stream_next(stream),
+		.wall_ns = bus->last_created_ns,
+		.ttl_ms = terms->ttl_ms,
+		.expires_ms = terms->ttl_ms ? loop_now(bus->env.loop) + terms->ttl_ms : 0,
+		.topic = key,
+		.id = str_from(publish->id),
+		.content_type = STR("application/json"),
+		.payload = payload });
 	(void)blob_unref(payload);
 	return msg;
 }
 
 /* Appends what is in bus->scratch. 0, or why not. */
 static int append(struct longpoll *bus, struct publish *publish, struct str key,
-		  uint64_t created_ns)
+		  const struct terms *terms)
 {
 	struct stream *stream = place_stream(bus, key, true);
 
 	if (!stream)
 		return -ENOMEM;
-	auto_msg struct msg *msg = make_message(bus, stream, key, publish->id, created_ns);
-	int rc = msg ? stream_append(stream, msg, on_appended, publish) : -ENOMEM;
+	auto_msg struct msg *msg = make_message(bus, publish, stream, key, terms);
+	int rc = -ENOMEM;
+	if (msg)
+		rc = terms->relaxed ? stream_append_relaxed(stream, msg, on_appended, publish)
+				    : stream_append(stream, msg, on_appended, publish);
 	(void)stream_unref(stream);
 	return rc;
+}
+
+static void answer_not_appended(struct http_request *request, int rc, const struct err *e)
+{
+	if (rc == -EINVAL)
+		answer_problem(request, 400, NULL, 0, "%s", e->text);
+	else if (rc == -ENOBUFS)
+		answer_problem(request, 413, NULL, 0, "the message is too large as JSON");
+	else
+		answer_refused(request, rc);
 }
 
 bool publish_append(struct publish *publish, struct longpoll *bus, struct http_request *request,
 		    struct str key, const struct document *document, publish_done_fn done)
 {
-	uint64_t created_ns = created_now(bus);
+	struct terms terms;
+	struct err e;
 
 	list_init(&publish->link);
 	publish->bus = bus;
 	publish->done = done;
 	rand_hex(publish->id, ID_BYTES);
+	int rc = terms_read(request, key, bus->conf->durability == DURABILITY_RELAXED, &terms, &e);
 	buf_clear(&bus->scratch);
-	int rc = document_write(&bus->scratch, document, str_from(publish->id), created_ns);
 	if (rc == 0)
-		rc = append(bus, publish, key, created_ns);
-	if (rc == -ENOBUFS)
-		answer_problem(request, 413, NULL, 0, "the message is too large as JSON");
-	else if (rc < 0)
-		answer_refused(request, rc);
-	else
+		rc = document_write(&bus->scratch, document, str_from(publish->id),
+				    created_now(bus));
+	if (rc == 0 && !limits_have_room(bus, request, buf_len(&bus->scratch)))
+		return false;
+	if (rc == 0)
+		rc = append(bus, publish, key, &terms);
+	if (rc == 0)
 		list_add_tail(&bus->publishes, &publish->link);
+	else
+		answer_not_appended(request, rc, &e);
 	return rc == 0;
 }

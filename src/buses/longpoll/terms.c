@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT */
+/*
+ * A publisher's terms. The header wins over the query, since a webhook's URL is configured once and
+ * for all messages; what can't be understood is refused, lest a message live a week that was
+ * meant for a minute.
+ *
+ * What is posted to a call (`<path>.xml/<CallSid>`) and not fetched within an hour answers nobody
+ * any more: no call waits that long.
+ */
+#include "buses/longpoll/terms.h"
+
+#include <errno.h>
+
+#include "codec/form.h"
+#include "net/http_server.h"
+
+enum { TTL_MAX_MS = 7 * 24 * 3600 * 1000, CALL_TTL_MS = 3600 * 1000, VALUE_MAX = 64 };
+
+/* The segment before the last, without it and its slash. */
+static struct str parent_of(struct str key)
+{
+	size_t n = key.n;
+
+	while (n > 0 && key.p[n - 1] != '/')
+		n--;
+	return str_make(key.p, n ? n - 1 : 0);
+}
+
+bool is_call_queue(struct str key)
+{
+	struct str parent = parent_of(key);
+
+	return str_ends(parent, STR(".xml")) && !str_eq(str_skip(key, parent.n + 1), STR("missed"));
+}
+
+static int read_ttl(const struct http_request *request, struct str key, uint64_t *ret,
+		    struct err *e)
+{
+	struct str query = http_request_info(request)->query;
+	struct str value = str_trim(http_request_header(request, STR("X-Ttl")));
+	char text[VALUE_MAX];
+	struct form_pair pair;
+	bool given = value.p;
+
+	for (struct str rest = query; !given && form_next(&rest, &pair);)
+		given = form_name_is(&pair, STR("ttl"));
+	if (!given) {
+		*ret = is_call_queue(key) ? CALL_TTL_MS : 0;
+		return 0;
+	}
+	if (!value.p)
+		(void)form_find(query, STR("ttl"), text, sizeof(text), &value);
+	int rc = str_duration_ms(value, ret);
+	if (rc == -ERANGE)
+		*ret = TTL_MAX_MS;
+	else if (rc < 0 || *ret == 0)
+		return err_set(
+			e, -EINVAL,
+			"X-Ttl and ttl must be a time over zero, such as 90s, 10m, 2h or 3600");
+	if (*ret > TTL_MAX_MS)
+		*ret = TTL_MAX_MS;
+	return 0;
+}
+
+static int read_durability(const struct http_request *request, bool relaxed, bool *ret,
+			   struct err *e)
+{
+	struct str query = http_request_info(request)->query, value;
+	char text[VALUE_MAX];
+	struct form_pair pair;
+
+	*ret = relaxed;
+	for (struct str rest = query; form_next(&rest, &pair);) {
+		if (!form_name_is(&pair, STR("durability")))
+			continue;
+		(void)form_find(query, STR("durability"), text, sizeof(text), &value);
+		*ret = str_eq(value, STR("relaxed"));
+		if (!*ret && !str_eq(value, STR("durable")))
+			return err_set(e, -EINVAL, "durability must be durable or relaxed");
+		break;
+	}
+	return 0;
+}
+
+int terms_read(const struct http_request *request, struct str key, bool relaxed, struct terms *ret,
+	       struct err *e)
+{
+	uint64_t ttl_ms = 0;
+	int rc = read_ttl(request, key, &ttl_ms, e);
+
+	if (rc == 0)
+		rc = read_durability(request, relaxed, &ret->relaxed, e);
+	ret->ttl_ms = ttl_ms;
+	return rc;
+}
