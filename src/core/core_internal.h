@@ -148,7 +148,6 @@ struct cursor {
 };
 
 struct loop *streams_loop(const struct streams *set);
-struct journal *streams_journal(const struct streams *set);
 /* A read under way; those that a closed journal forgot are freed with the streams. */
 struct cursor_load {
 	struct list link;      /* streams.loads */

@@ -47,6 +47,7 @@ struct streams *streams_destroy(struct streams *streams);
  * their argument; this adopts what it recovered.
  */
 int streams_set_journal(struct streams *streams, struct journal *journal);
+struct journal *streams_journal(const struct streams *streams); /* NULL: none */
 struct journal_events;
 void streams_journal_events(struct streams *streams, struct journal_events *ret);
 

@@ -21,6 +21,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "buses/longpoll/dedup.h"
 #include "buses/longpoll/longpoll_internal.h"
 #include "buses/longpoll/parcel.h"
 #include "buses/longpoll/poll.h"
@@ -120,6 +121,7 @@ static void destroy(void *self)
 	list_for_each_safe (it, &bus->applications)
 		free(container_of(it, struct application, link));
 	(void)failures_destroy(bus->failures);
+	(void)dedup_destroy(bus->dedup);
 	buf_fini(&bus->scratch);
 	free(bus);
 }
@@ -219,12 +221,16 @@ static int mount(struct longpoll *bus, struct str prefix, http_handler fn, bool 
 static int start(void *self, struct err *e)
 {
 	struct longpoll *bus = self;
+	struct streams *streams = hub_streams(bus->env.hub);
 	struct str path = buf_str(&bus->path);
 
+	if (dedup_create(bus->env.loop, streams_journal(streams), account_sid(bus->account),
+			 &bus->dedup) < 0)
+		return err_set(e, -ENOMEM, "no memory");
 	hub_each_application(bus->env.hub, add_application, bus);
-	streams_watch(hub_streams(bus->env.hub), &bus->unread);
+	streams_watch(streams, &bus->unread);
 	bus->stored.prefix = str_skip(path, 1);
-	streams_meter(hub_streams(bus->env.hub), &bus->stored);
+	streams_meter(streams, &bus->stored);
 	int rc = mount(bus, str_make(path.p, path.n - 1), handle, false, e);
 	if (rc == 0)
 		rc = mount(bus, STR("/auth"), auth_handle, true, e);
@@ -272,6 +278,12 @@ static size_t stats(void *self, struct port_stat *ret, size_t n)
 		{ "signature_failures", "Publishes refused for a signature that is wrong.", false,
 		  bus->signature_failures },
 		{ "limited", "Publishes refused for the rate.", false, bus->limited },
+		{ "repetitions", "Publishes of what had come before: not stored again.", false,
+		  bus->repetitions },
+		{ "remembered", "Messages whose repetition would be known.", true,
+		  bus->dedup ? dedup_count(bus->dedup) : 0 },
+		{ "forgotten", "Of these, those that went early to make room.", false,
+		  bus->dedup ? dedup_evicted(bus->dedup) : 0 },
 		{ "over_quota", "Publishes refused for the quota.", false, bus->over_quota },
 		{ "oversized", "Messages dropped because no answer could hold them.", false,
 		  bus->oversized },

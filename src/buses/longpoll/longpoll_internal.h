@@ -44,9 +44,10 @@ struct longpoll {
 	struct streams_watch unread; /* queues_unread */
 	struct list parcels;         /* struct parcel.link: on their way to clients */
 	struct list publishes;       /* struct publish.link: not yet durable */
-	struct list auths;           /* struct auth.link: not yet durable */
-	struct list commands;        /* struct command.link: not yet settled */
-	struct buf scratch;          /* one message as JSON */
+	struct dedup *dedup;
+	struct list auths;    /* struct auth.link: not yet durable */
+	struct list commands; /* struct command.link: not yet settled */
+	struct buf scratch;   /* one message as JSON */
 	struct task closed;
 	uint64_t last_created_ns;
 	bool paused, stopped;
@@ -55,7 +56,7 @@ struct longpoll {
 	uint64_t rate_tokens, rate_filled_ms, refusal_logged_ms;
 	bool rate_filled, refusal_logged; /* these times mean something */
 	uint64_t waiters, polls, published, delivered, redelivered, auth_failures, oversized;
-	uint64_t signature_failures, limited, over_quota;
+	uint64_t signature_failures, limited, over_quota, repetitions;
 };
 
 /* --- answer.c: all answers carry the headers that browsers ask for --- */

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * Writing to a queue: the message object is made and appended to the queue's stream, and who
- * asked for it is called when the stream says that it is durable, never before.
+ * asked for it is called when the stream says that it is durable, never before. A repetition of
+ * a message is not appended; who asked for it is called when the first one is durable.
  * What the publisher of an ordinary queue is answered is in post.c.
  */
 #include "buses/longpoll/publish.h"
@@ -9,18 +10,74 @@
 #include <errno.h>
 
 #include "base/clock.h"
+#include "buses/longpoll/dedup.h"
 #include "buses/longpoll/longpoll_internal.h"
 #include "buses/longpoll/terms.h"
 
 enum { ID_BYTES = 16 };
 _Static_assert(PUBLISH_ID_SIZE == 2 * ID_BYTES + 1, "an id in hex and its NUL");
 
-static void finish(struct publish *publish, int rc)
+static void finish_one(struct publish *publish, int rc)
 {
+	task_cancel(&publish->task);
 	list_del(&publish->link);
-	if (rc == 0)
+	if (rc == 0 && !publish->repeated)
 		publish->bus->published++;
 	publish->done(publish, rc);
+}
+
+/* Its repetitions have its fate. */
+static void finish(struct publish *publish, int rc)
+{
+	struct list repetitions;
+
+	list_init(&repetitions);
+	list_splice_tail(&repetitions, &publish->repetitions);
+	if (publish->entry)
+		dedup_done(publish->bus->dedup, publish->entry, rc);
+	finish_one(publish, rc);
+	list_for_each_safe (it, &repetitions)
+		finish_one(container_of(it, struct publish, link), rc);
+}
+
+void publish_forgotten(struct publish *publish)
+{
+	publish->entry = NULL;
+}
+
+static void on_repeated(void *arg)
+{
+	finish(arg, 0);
+}
+
+/* Whether the message is there, or on its way, already: then done comes as the first one's. */
+static bool is_repetition(struct publish *publish, const struct dedup_key *key)
+{
+	struct longpoll *bus = publish->bus;
+	struct publish *first;
+	const char *id;
+
+	if (!key->look || !dedup_find(bus->dedup, key, &first, &id))
+		return false;
+	memcpy(publish->id, id, sizeof(publish->id));
+	publish->repeated = true;
+	bus->repetitions++;
+	if (first) {
+		list_add_tail(&first->repetitions, &publish->link);
+	} else {
+		list_add_tail(&bus->publishes, &publish->link);
+		task_defer(&publish->task);
+	}
+	return true;
+}
+
+static void publish_init(struct publish *publish, struct longpoll *bus, publish_done_fn done)
+{
+	*publish = (struct publish){ .bus = bus, .done = done };
+	list_init(&publish->link);
+	list_init(&publish->repetitions);
+	task_init(&publish->task, bus->env.loop, on_repeated, publish);
+	rand_hex(publish->id, ID_BYTES);
 }
 
 static void on_appended(void *arg, int rc)
@@ -31,8 +88,8 @@ static void on_appended(void *arg, int rc)
 /* The port goes with the hub, and behind them the streams: on_appended does not come any more. */
 void publishes_abandon(struct longpoll *bus)
 {
-	list_for_each_safe (it, &bus->publishes)
-		finish(container_of(it, struct publish, link), -ECANCELED);
+	while (!list_empty(&bus->publishes))
+		finish(container_of(bus->publishes.next, struct publish, link), -ECANCELED);
 }
 
 /* Created is strictly increasing, even where the clock is not. */
@@ -136,28 +193,40 @@ static void answer_not_appended(struct http_request *request, int rc, const stru
 		answer_refused(request, rc);
 }
 
-bool publish_append(struct publish *publish, struct longpoll *bus, struct http_request *request,
-		    struct str key, const struct document *document, publish_done_fn done)
+/* The object in bus->scratch, appended if there is room for it. 0, -EDQUOT: it was answered, or why not. */
+static int store(struct publish *publish, struct http_request *request, struct str key,
+		 const struct document *document, struct err *e)
 {
+	struct longpoll *bus = publish->bus;
 	struct terms terms;
-	struct err e;
+	int rc = terms_read(request, key, bus->conf->durability == DURABILITY_RELAXED, &terms, e);
 
-	list_init(&publish->link);
-	publish->bus = bus;
-	publish->done = done;
-	rand_hex(publish->id, ID_BYTES);
-	int rc = terms_read(request, key, bus->conf->durability == DURABILITY_RELAXED, &terms, &e);
 	buf_clear(&bus->scratch);
 	if (rc == 0)
 		rc = document_write(&bus->scratch, document, str_from(publish->id),
 				    created_now(bus));
 	if (rc == 0 && !limits_have_room(bus, request, buf_len(&bus->scratch)))
-		return false;
-	if (rc == 0)
-		rc = append(bus, publish, key, &terms);
-	if (rc == 0)
+		return -EDQUOT;
+	return rc < 0 ? rc : append(bus, publish, key, &terms);
+}
+
+bool publish_append(struct publish *publish, struct longpoll *bus, struct http_request *request,
+		    struct str key, const struct document *document, publish_done_fn done)
+{
+	struct dedup_key known;
+	struct err e;
+
+	publish_init(publish, bus, done);
+	dedup_key_of(bus->dedup, request, key, document, &known);
+	if (is_repetition(publish, &known))
+		return true;
+	int rc = store(publish, request, key, document, &e);
+	if (rc == 0) {
 		list_add_tail(&bus->publishes, &publish->link);
-	else
+		if (known.remember)
+			publish->entry = dedup_add(bus->dedup, &known, publish, publish->id);
+	} else if (rc != -EDQUOT) {
 		answer_not_appended(request, rc, &e);
+	}
 	return rc == 0;
 }

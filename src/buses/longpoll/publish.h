@@ -14,7 +14,9 @@
 
 #include "base/list.h"
 #include "buses/longpoll/document.h"
+#include "loop/loop.h"
 
+struct dedup_entry;
 struct http_request;
 struct longpoll;
 struct publish;
@@ -30,10 +32,14 @@ enum { PUBLISH_ID_SIZE = 33 };
 
 /* A message on its way to the disk: it lies in its owner and stays in place until done. */
 struct publish {
-	struct list link; /* longpoll.publishes */
+	struct list link; /* longpoll.publishes, or publish.repetitions of the first */
 	struct longpoll *bus;
 	publish_done_fn done;
-	char id[PUBLISH_ID_SIZE]; /* of the message, for X-Message-Id */
+	struct task task;          /* of a repetition of what is durable: done */
+	struct dedup_entry *entry; /* until it is durable; NULL: it is not remembered */
+	struct list repetitions;   /* struct publish.link: what came again meanwhile */
+	bool repeated;             /* it was published before: nothing was stored now */
+	char id[PUBLISH_ID_SIZE];  /* of the message, for X-Message-Id; of the first one's */
 };
 
 /*
@@ -42,7 +48,7 @@ struct publish {
  */
 bool publish_read(struct longpoll *bus, struct http_request *request, struct document *ret);
 /*
- * Appends it to the queue of that key: true, done comes. False: it was refused, and answered.
+ * Appends it to the queue of that key, if it is no repetition (dedup.h) of a message that is there: true, done comes. False: it was refused, and answered.
  * The request is looked at in this call only, and may go at any time; the message is kept then
  * (it may have been sent twice: the client knows as little as we do).
  */
