@@ -8,6 +8,7 @@
 #include "base/map.h"
 #include "core/cursor.h"
 #include "core/stream.h"
+#include "core/stream_view.h"
 
 struct jstream;
 

@@ -78,16 +78,11 @@ struct stream *stream_find(struct streams *streams, struct str name);
 struct stream *stream_ref(struct stream *stream);
 struct stream *stream_unref(struct stream *stream);
 struct str stream_name(const struct stream *stream);
-/* Walks all of them, in no particular order; fn makes and forgets none. */
-void streams_each(const struct streams *streams, void (*fn)(void *arg, const struct stream *stream),
-		  void *arg);
 
 /* Numbers: the oldest kept, the first that readers don't see yet, the next to be given out. */
 uint64_t stream_first(const struct stream *stream);
 uint64_t stream_visible(const struct stream *stream);
 uint64_t stream_next(const struct stream *stream);
-/* The oldest visible message that is in memory, or `visible`: older ones are on the disk alone. */
-uint64_t stream_in_memory(const struct stream *stream);
 /* When the oldest message kept in memory came (clock_wall_ns), 0 if there is none. */
 uint64_t stream_oldest_ns(const struct stream *stream);
 

@@ -10,6 +10,7 @@
 
 #include "buses/longpoll/longpoll_internal.h"
 #include "core/queue_view.h"
+#include "core/stream_view.h"
 
 struct walk {
 	struct longpoll *bus;
