@@ -17,6 +17,8 @@ enum { CLI_ORIGIN_SIZE = 512 };
 
 struct cli {
 	const char *socket, *url, *token_file, *config; /* options, NULL when not given */
+	const char *cacert;                             /* whom TLS believes; NULL: the system's */
+	bool insecure;                                  /* TLS believes everybody */
 	bool json;
 	bool colour;
 	char origin[CLI_ORIGIN_SIZE]; /* "unix:/run/voxbus/admin.sock" or "http://..." */
@@ -29,6 +31,7 @@ int cli_find_daemon(struct cli *cli, struct err *e);
 struct fetched {
 	int status;
 	uint64_t total; /* X-Total-Count, 0 if none */
+	char id[80];    /* X-Message-Id, "" if none */
 	struct buf body;
 };
 
@@ -39,6 +42,11 @@ struct fetched {
  */
 int cli_fetch(const struct cli *cli, const char *target, int also, struct fetched *ret,
 	      struct err *e);
+/* The same with a method, whatever the answer's status. */
+int cli_ask(const struct cli *cli, const char *method, const char *target, struct fetched *ret,
+	    struct err *e);
+/* A sentence for a status that is none of those a command knows what to do with; < 0. */
+int cli_explain_status(const struct cli *cli, const char *target, int status, struct err *e);
 /*
  * GET of an endless answer: on_line for each line, without its line feed. Returns 0 when the user
  * has interrupted it, else as cli_fetch; the daemon's end is -EPIPE.
@@ -50,6 +58,9 @@ int cli_stream(const struct cli *cli, const char *target,
 int cmd_status(struct cli *cli, int argc, char **argv);
 int cmd_calls(struct cli *cli, int argc, char **argv);
 int cmd_tail(struct cli *cli, int argc, char **argv);
+int cmd_publish(struct cli *cli, int argc, char **argv);
+int cmd_poll(struct cli *cli, int argc, char **argv);
+int cmd_queue(struct cli *cli, int argc, char **argv);
 int cmd_doctor(struct cli *cli, int argc, char **argv);
 int cmd_version(struct cli *cli, int argc, char **argv);
 int cmd_help(struct cli *cli, int argc, char **argv);

@@ -10,8 +10,10 @@
 #include <stdlib.h>
 
 #include "cli.h"
+#include "client.h"
 #include "loop/loop.h"
 #include "net/http_client.h"
+#include "net/tls.h"
 
 enum { TIMEOUT_MS = 5000, LINE_MAX_BYTES = 4 << 20 };
 
@@ -31,6 +33,8 @@ static int explain(const struct cli *cli, int rc, struct err *e)
 	const char *advice = "start it with `voxbusd`, or name another "
 			     "socket with --socket";
 
+	if (client_explain_tls(cli->origin, rc, e))
+		return rc;
 	switch (rc) {
 	case -ENOENT:
 		return err_set(e, rc, "voxbusd is not running: there is no %s; %s", cli->origin,
@@ -58,7 +62,7 @@ static int explain(const struct cli *cli, int rc, struct err *e)
 	}
 }
 
-static int explain_status(const struct cli *cli, const char *target, int status, struct err *e)
+int cli_explain_status(const struct cli *cli, const char *target, int status, struct err *e)
 {
 	switch (status) {
 	case 401:
@@ -119,11 +123,12 @@ static void on_signal(void *arg, int signum)
 	loop_stop(f->loop);
 }
 
-static int start(struct fetch *f, struct http_client *client, const char *target)
+static int start(struct fetch *f, struct http_client *client, const char *method,
+		 const char *target)
 {
 	char auth[300];
 	struct http_header header = { STR("Authorization"), { 0 } };
-	struct http_call_init init = { .method = STR("GET"),
+	struct http_call_init init = { .method = str_from(method),
 				       .target = str_from(target),
 				       .headers = &header,
 				       .n_headers = f->cli->token[0] != 0,
@@ -138,14 +143,15 @@ static int start(struct fetch *f, struct http_client *client, const char *target
 }
 
 /* Runs until the call is done: 0 (the answer is in f->result), or a negative errno, explained. */
-static int run(struct fetch *f, const char *target, struct err *e)
+static int run(struct fetch *f, const char *method, const char *target, struct err *e)
 {
 	struct http_client *client = NULL;
+	struct tls_context *tls = NULL;
 	int rc = loop_create(&f->loop);
 
 	if (rc < 0)
 		return err_set(e, rc, "no event loop: %s", strerror(-rc));
-	rc = http_client_create(f->loop, str_from(f->cli->origin), NULL, &client, e);
+	rc = client_create(f->cli, f->loop, f->cli->origin, &tls, &client, e);
 	if (rc < 0) {
 		loop_destroy(f->loop);
 		return rc;
@@ -154,22 +160,30 @@ static int run(struct fetch *f, const char *target, struct err *e)
 		(void)loop_on_signal(f->loop, SIGINT, on_signal, f);
 		(void)loop_on_signal(f->loop, SIGTERM, on_signal, f);
 	}
-	f->rc = start(f, client, target);
+	f->rc = start(f, client, method, target);
 	if (f->rc == 0)
 		loop_run(f->loop);
 	http_client_destroy(client);
+	(void)tls_context_destroy(tls);
 	loop_destroy(f->loop);
 	return f->rc < 0 && !f->interrupted ? explain(f->cli, f->rc, e) : 0;
+}
+
+int cli_ask(const struct cli *cli, const char *method, const char *target, struct fetched *ret,
+	    struct err *e)
+{
+	struct fetch f = { .cli = cli, .result = ret };
+
+	return run(&f, method, target, e);
 }
 
 int cli_fetch(const struct cli *cli, const char *target, int also, struct fetched *ret,
 	      struct err *e)
 {
-	struct fetch f = { .cli = cli, .result = ret };
-	int rc = run(&f, target, e);
+	int rc = cli_ask(cli, "GET", target, ret, e);
 
 	if (rc == 0 && ret->status != 200 && ret->status != also)
-		rc = explain_status(cli, target, ret->status, e);
+		rc = cli_explain_status(cli, target, ret->status, e);
 	return rc;
 }
 
@@ -182,10 +196,10 @@ int cli_stream(const struct cli *cli, const char *target,
 
 	buf_init(&f.line, LINE_MAX_BYTES);
 	buf_init(&result.body, LINE_MAX_BYTES);
-	rc = run(&f, target, e);
+	rc = run(&f, "GET", target, e);
 	if (rc == 0 && !f.interrupted)
 		rc = result.status == 200 ? explain(cli, -EPIPE, e)
-					  : explain_status(cli, target, result.status, e);
+					  : cli_explain_status(cli, target, result.status, e);
 	buf_fini(&f.line);
 	buf_fini(&result.body);
 	return rc;

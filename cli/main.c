@@ -11,11 +11,13 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/log.h"
 #include "cli.h"
 
 struct command {
 	const char *name, *args, *what, *more;
 	int (*fn)(struct cli *cli, int argc, char **argv);
+	bool options; /* reads its arguments and options itself */
 };
 
 static const struct command commands[] = {
@@ -32,6 +34,28 @@ static const struct command commands[] = {
 	  "Signs: > event to the application, < command, = its reply, * a call begins.\n"
 	  "Exits with 0 at Ctrl-C and with 1 when the daemon goes away.\n",
 	  cmd_tail },
+	{ "publish", "QUEUE", "sends a message to a queue",
+	  "  voxbus publish orders -d 'hello'              -d @FILE: a file, -d -: standard input\n"
+	  "  voxbus publish orders --form name=value a=1   a form, as curl -d sends it\n"
+	  "Without -d and --form: standard input. Prints the message's id once it is durable.\n"
+	  "  --content-type T   else JSON, XML, text or bytes, by what it looks like\n"
+	  "  --ttl T            nobody gets it later than that: 30s, 10m, 2h\n"
+	  "  --url URL          the public address; else the daemon of this machine is asked\n"
+	  "The account is VOXBUS_SID and VOXBUS_TOKEN, else the one that the daemon made.\n",
+	  cmd_publish, true },
+	{ "poll", "QUEUE", "takes messages of a queue",
+	  "  voxbus poll orders                    waits up to 15 s for the first\n"
+	  "  voxbus poll orders --follow --json    all that come, one JSON object a line\n"
+	  "  --timeout T   how long to wait: 30s, 5m; 0: not at all\n"
+	  "  --max N       at most so many at once: 1 to 100, 10 by default\n"
+	  "A message is taken from the queue when it has been printed: none is lost when this is\n"
+	  "interrupted. Address and account are found as for publish.\n",
+	  cmd_poll, true },
+	{ "queue", "[...]", "the queues: list, show, purge",
+	  "  voxbus queue list ['orders*']     messages, age and waiters of each\n"
+	  "  voxbus queue show orders\n"
+	  "  voxbus queue purge orders [--yes] drops all its messages but those under way\n",
+	  cmd_queue, true },
 	{ "doctor", "", "looks for the commonest faults and names their fixes",
 	  "Works without a running daemon as well. -c FILE names the configuration to check.\n"
 	  "Exits with 1 when something has FAILed.\n",
@@ -41,9 +65,9 @@ static const struct command commands[] = {
 	{ "help", "[COMMAND]", "this, or more about a command", "", cmd_help },
 };
 
-static const char usage[] = "usage: voxbus [-c FILE] [--socket PATH | --url http://HOST:PORT "
-			    "--token-file FILE] [--json]\n"
-			    "              COMMAND [ARGUMENT]\n";
+static const char usage[] = "usage: voxbus [-c FILE] [--socket PATH | --url URL --token-file FILE] "
+			    "[--cacert FILE |\n"
+			    "              --insecure] [--json] COMMAND [ARGUMENT...]\n";
 
 static const struct command *find_command(const char *name)
 {
@@ -92,6 +116,8 @@ static int parse_options(struct cli *cli, int argc, char **argv)
 		{ "socket", required_argument, NULL, 's' },
 		{ "url", required_argument, NULL, 'u' },
 		{ "token-file", required_argument, NULL, 't' },
+		{ "cacert", required_argument, NULL, 'C' },
+		{ "insecure", no_argument, NULL, 'k' },
 		{ "json", no_argument, NULL, 'j' },
 		{ "version", no_argument, NULL, 'v' },
 		{ "help", no_argument, NULL, 'h' },
@@ -112,6 +138,12 @@ static int parse_options(struct cli *cli, int argc, char **argv)
 			break;
 		case 't':
 			cli->token_file = optarg;
+			break;
+		case 'C':
+			cli->cacert = optarg;
+			break;
+		case 'k':
+			cli->insecure = true;
 			break;
 		case 'j':
 			cli->json = true;
@@ -153,11 +185,15 @@ int main(int argc, char **argv)
 	const char *no_colour = getenv("NO_COLOR");
 	struct cli cli = { .colour = isatty(STDOUT_FILENO) && !(no_colour && no_colour[0]) };
 	const struct command *command;
-	int code = parse_options(&cli, argc, argv);
+	int code;
+
+	/* What goes wrong is said by the commands. */
+	log_setup(LOG_ERROR, LOG_LOGFMT, stderr);
+	code = parse_options(&cli, argc, argv);
 
 	if (code >= 0)
 		return code;
-	argc = drop_json(&cli, argc - optind, argv + optind);
+	argc -= optind;
 	argv += optind;
 	if (argc == 0) {
 		print_help(stderr);
@@ -169,6 +205,9 @@ int main(int argc, char **argv)
 			      argv[0]);
 		return CLI_USAGE;
 	}
+	if (command->options)
+		return command->fn(&cli, argc, argv);
+	argc = drop_json(&cli, argc, argv);
 	if (argc > (command->args[0] ? 2 : 1)) {
 		(void)fprintf(stderr, "voxbus: %s takes %s\n", command->name,
 			      command->args[0] ? "one argument" : "no argument");

@@ -29,7 +29,8 @@ static int set_origin(struct cli *cli, struct err *e, const char *prefix, const 
 static int set_from_text(struct cli *cli, const char *text, struct err *e)
 {
 	struct str s = str_from(text);
-	bool whole = str_starts(s, STR("http://")) || str_starts(s, STR("unix:"));
+	bool whole = str_starts(s, STR("http://")) || str_starts(s, STR("https://")) ||
+		     str_starts(s, STR("unix:"));
 
 	return set_origin(cli, e, whole ? "" : "unix:", text);
 }
@@ -81,8 +82,10 @@ int cli_find_daemon(struct cli *cli, struct err *e)
 	const char *env = getenv("VOXBUS_ADMIN");
 	int rc;
 
-	if (cli->url && !str_starts(str_from(cli->url), STR("http://")))
-		return err_set(e, -EINVAL, "--url is \"%s\", must be http://HOST:PORT", cli->url);
+	if (cli->url && !str_starts(str_from(cli->url), STR("http://")) &&
+	    !str_starts(str_from(cli->url), STR("https://")))
+		return err_set(e, -EINVAL, "--url is \"%s\", must be http://HOST:PORT or https://",
+			       cli->url);
 	if (cli->url)
 		rc = set_origin(cli, e, "", cli->url);
 	else if (cli->socket)

@@ -367,6 +367,7 @@ static int create_admin(struct daemon *d, struct err *e)
 		.journal = d->journal,
 		.journal_quota = d->conf->journal.quota,
 		.http = d->http,
+		.http_conf = &d->conf->http,
 		.version = VOXBUS_VERSION,
 		.node = d->conf->node,
 		.config = d->file,

@@ -28,6 +28,7 @@
 
 struct accounts;
 struct admin;
+struct http_conf;
 struct http_request;
 struct http_server;
 struct hub;
@@ -41,11 +42,12 @@ struct admin_env {
 	const struct log *log;
 	struct hub *hub;
 	struct streams *streams;
-	struct accounts *accounts; /* may be NULL */
-	struct journal *journal;   /* may be NULL */
-	uint64_t journal_quota;    /* bytes; 0 = the journal's default */
-	struct http_server *http;  /* the public server, for its numbers; may be NULL */
-	struct tls_context *tls;   /* its certificate; may be NULL */
+	struct accounts *accounts;         /* may be NULL */
+	struct journal *journal;           /* may be NULL */
+	uint64_t journal_quota;            /* bytes; 0 = the journal's default */
+	struct http_server *http;          /* the public server, for its numbers; may be NULL */
+	const struct http_conf *http_conf; /* and where it listens; with http */
+	struct tls_context *tls;           /* its certificate; may be NULL */
 	const char *version, *node;
 	const char *config;   /* path of the configuration, NULL = embedded defaults */
 	const char *data_dir; /* may be NULL */

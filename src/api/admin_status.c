@@ -10,6 +10,7 @@
 #include "api/admin_internal.h"
 #include "base/clock.h"
 #include "codec/form.h"
+#include "config/voxbus_conf.h"
 #include "core/account.h"
 #include "journal/journal.h"
 #include "net/tls.h"
@@ -17,6 +18,7 @@
 enum {
 	CALLS_DEFAULT = 1000,
 	CALLS_MAX = 5000,
+	URL_MAX = 512,
 	CALL_ROOM = 8192, /* a call is not begun when less than this is left of the answer */
 };
 
@@ -128,7 +130,30 @@ static void journal_json(struct jout *j, const struct journal *journal)
 	jout_close(j, '}');
 }
 
-static void http_json(struct jout *j, const struct http_server *http)
+/* "http://127.0.0.1:8090": as clients say it, with the port that was drawn for 0. */
+static void listen_json(struct jout *j, const struct http_server *http,
+			const struct http_conf *conf)
+{
+	jout_open(j, "listen", '[');
+	for (size_t i = 0; conf && i < conf->listen.count; i++) {
+		auto_buf struct buf url;
+		struct str at;
+		bool tls = voxbus_conf_listen(conf->listen.items[i], &conf->tls, &at);
+
+		buf_init(&url, URL_MAX);
+		if (str_starts(at, STR("unix:")))
+			(void)buf_add(&url, at);
+		else if (str_ends(at, STR(":0")))
+			(void)buf_addf(&url, "%s://%.*s:%d", tls ? "https" : "http",
+				       (int)(at.n - 2), at.p, http_server_port(http, i));
+		else
+			(void)buf_addf(&url, "%s://%.*s", tls ? "https" : "http", STR_ARG(at));
+		jout_str(j, NULL, buf_str(&url));
+	}
+	jout_close(j, ']');
+}
+
+static void http_json(struct jout *j, const struct http_server *http, const struct http_conf *conf)
 {
 	struct http_server_stats s;
 
@@ -138,6 +163,7 @@ static void http_json(struct jout *j, const struct http_server *http)
 	}
 	http_server_stats(http, &s);
 	jout_open(j, "http", '{');
+	listen_json(j, http, conf);
 	jout_u64(j, "open", s.open);
 	jout_u64(j, "limit", s.limit);
 	jout_u64(j, "connections", s.connections);
@@ -225,7 +251,7 @@ void admin_status(struct admin *admin, struct http_request *request)
 	hub_json(&w.j, env->hub);
 	streams_json(&w.j, env->streams);
 	journal_json(&w.j, env->journal);
-	http_json(&w.j, env->http);
+	http_json(&w.j, env->http, env->http_conf);
 	tls_json(&w.j, env->tls);
 	jout_u64(&w.j, "sessions", env->accounts ? accounts_sessions(env->accounts) : 0);
 	process_json(&w.j, admin);
