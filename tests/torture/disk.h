@@ -139,6 +139,8 @@ void disk_init(uint64_t seed);
 /* Forgets the files and the plans; the statistics stay. */
 void disk_wipe(void);
 void disk_fini(void);
+/* The real files of the directory alone. */
+void disk_remove_files(void);
 /* Arms a cut in the n-th call from now on of that kind. */
 void disk_cut_in(enum disk_call kind, uint64_t n);
 /* The power is gone now, between two calls. */

@@ -8,7 +8,6 @@
  * index file, a spare).
  */
 #include <assert.h>
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <inttypes.h>
@@ -170,13 +169,7 @@ static void write_file(const struct copy *c)
 
 static void write_files(const struct flips *f)
 {
-	DIR *dir = opendir(disk.dir);
-
-	assert(dir);
-	for (struct dirent *d; (d = readdir(dir));)
-		if (d->d_name[0] != '.')
-			(void)unlinkat(disk.dirfd, d->d_name, 0);
-	(void)closedir(dir);
+	disk_remove_files();
 	for (size_t i = 0; i < f->n; i++)
 		write_file(&f->files[i]);
 }

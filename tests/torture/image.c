@@ -360,7 +360,7 @@ static void inode_cut(const struct inode *inode, struct bytes *ret)
 	bytes_resize(ret, size);
 }
 
-static void wipe_files(void)
+void disk_remove_files(void)
 {
 	DIR *dir = opendir(disk.dir);
 
@@ -437,7 +437,7 @@ void disk_power_up(void)
 
 	order_limit = draw_order();
 	draw_names(&names);
-	wipe_files();
+	disk_remove_files();
 	disk.inodes = NULL;
 	disk.n_inodes = disk.cap_inodes = 0;
 	disk.now.n = disk.sure.n = disk.n_entry_ops = 0;
@@ -477,7 +477,7 @@ void disk_wipe(void)
 	for (size_t i = 0; i < disk.n_inodes; i++)
 		inode_destroy(disk.inodes[i]);
 	disk.n_inodes = disk.now.n = disk.sure.n = disk.n_entry_ops = 0;
-	wipe_files();
+	disk_remove_files();
 	disk_restart();
 }
 

@@ -224,3 +224,34 @@ void dir_remove(const char *path)
 		(void)closedir(dir);
 	(void)rmdir(path);
 }
+
+void world_create_call(struct world *w, const struct world_options *options, const char *id)
+{
+	world_create(w, options);
+	(void)world_event(w, "StasisStart", OBJECT_OPENS | OBJECT_BINDS, id, "{}");
+	world_settle(w);
+	got_clear(&w->sent);
+}
+
+int world_setup(void **state)
+{
+	static struct world w;
+
+	world_create(&w, &(struct world_options){ 0 });
+	*state = &w;
+	return 0;
+}
+
+int world_teardown(void **state)
+{
+	world_destroy(*state);
+	return 0;
+}
+
+struct hub_stats world_hub_stats(const struct world *w)
+{
+	struct hub_stats stats;
+
+	hub_stats(w->hub, &stats);
+	return stats;
+}

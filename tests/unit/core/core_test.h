@@ -67,6 +67,13 @@ int world_repeat(struct world *w, const char *method, const char *url, const cha
 /* The types of what the bus got, in order, separated by spaces: "AppStart StasisStart 204". */
 const char *world_sent(struct world *w);
 void got_clear(struct got *got);
+/* For tests of one call: the world with the StasisStart of channel `id`, and nothing got yet. */
+void world_create_call(struct world *w, const struct world_options *options, const char *id);
+/* A test's setup and teardown: the state is a world, to begin with one without a journal. */
+int world_setup(void **state);
+int world_teardown(void **state);
+/* The counters of now. */
+struct hub_stats world_hub_stats(const struct world *w);
 /* An empty directory below /tmp; removed with what is in it by dir_remove. */
 void dir_make(char path[64]);
 void dir_remove(const char *path);

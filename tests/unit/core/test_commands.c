@@ -7,21 +7,6 @@
 
 enum { OPENS = OBJECT_OPENS | OBJECT_BINDS };
 
-static int setup(void **state)
-{
-	static struct world w;
-
-	world_create(&w, &(struct world_options){ 0 });
-	*state = &w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_destroy(*state);
-	return 0;
-}
-
 static void command_is_answered_with_its_id(void **state)
 {
 	struct world *w = *state;
@@ -196,7 +181,7 @@ static void stop_ends_with_messages_and_commands_in_flight(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
 		TEST(command_is_answered_with_its_id),
 		TEST(commands_of_a_dialog_run_one_by_one),
 		TEST(command_without_answer_gets_504_at_the_deadline),

@@ -23,14 +23,6 @@ static const struct application_options rules = {
 	.drop = dropped, .n_drop = 2, .ttl = ttls, .n_ttl = 1
 };
 
-static struct hub_stats hub_stats_of(const struct world *w)
-{
-	struct hub_stats stats;
-
-	hub_stats(w->hub, &stats);
-	return stats;
-}
-
 static uint64_t expired(const struct world *w)
 {
 	struct stream_stats stats;
@@ -44,17 +36,8 @@ static int setup(void **state)
 	static struct world w;
 
 	wall_jump_s = 0;
-	world_create(&w, &(struct world_options){ .application = rules });
-	(void)world_event(&w, "StasisStart", OPENS, "c1", "{}");
-	world_settle(&w);
-	got_clear(&w.sent);
+	world_create_call(&w, &(struct world_options){ .application = rules }, "c1");
 	*state = &w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_destroy(*state);
 	return 0;
 }
 
@@ -68,8 +51,8 @@ static void dropped_types_are_not_given_and_are_counted(void **state)
 	world_settle(w);
 	assert_string_equal(world_sent(w), "ChannelStateChange");
 	assert_int_equal(w->sent.at[0]->seq, 2); /* no gap */
-	assert_int_equal(hub_stats_of(w).events_filtered, 2);
-	assert_int_equal(hub_stats_of(w).unowned, 0);
+	assert_int_equal(world_hub_stats(w).events_filtered, 2);
+	assert_int_equal(world_hub_stats(w).unowned, 0);
 }
 
 static void objects_that_a_dropped_event_names_are_noted(void **state)
@@ -133,7 +116,7 @@ static void event_that_grew_old_unread_is_not_given(void **state)
 	(void)world_event(w, "ChannelDestroyed", OBJECT_ENDS, "c1", "{}");
 	loop_test_advance(w->loop, 30000);
 	world_settle(w);
-	assert_int_equal(hub_stats_of(w).dialogs + hub_stats_of(w).closed, 0);
+	assert_int_equal(world_hub_stats(w).dialogs + world_hub_stats(w).closed, 0);
 }
 
 static void event_given_back_too_late_is_not_given_again(void **state)
@@ -243,15 +226,17 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(dropped_types_are_not_given_and_are_counted, setup,
-						teardown),
+						world_teardown),
 		cmocka_unit_test_setup_teardown(objects_that_a_dropped_event_names_are_noted, setup,
-						teardown),
-		cmocka_unit_test_setup_teardown(event_that_opens_is_never_dropped, setup, teardown),
-		cmocka_unit_test_setup_teardown(engine_can_ask_what_is_dropped, setup, teardown),
+						world_teardown),
+		cmocka_unit_test_setup_teardown(event_that_opens_is_never_dropped, setup,
+						world_teardown),
+		cmocka_unit_test_setup_teardown(engine_can_ask_what_is_dropped, setup,
+						world_teardown),
 		cmocka_unit_test_setup_teardown(event_that_grew_old_unread_is_not_given, setup,
-						teardown),
+						world_teardown),
 		cmocka_unit_test_setup_teardown(event_given_back_too_late_is_not_given_again, setup,
-						teardown),
+						world_teardown),
 		cmocka_unit_test(jump_of_the_wall_clock_expires_nothing),
 		cmocka_unit_test(time_to_live_goes_on_over_a_restart),
 	};

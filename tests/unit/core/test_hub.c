@@ -7,21 +7,6 @@
 
 enum { OPENS = OBJECT_OPENS | OBJECT_BINDS };
 
-static int setup(void **state)
-{
-	static struct world w;
-
-	world_create(&w, &(struct world_options){ 0 });
-	*state = &w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_destroy(*state);
-	return 0;
-}
-
 static void event_of_a_new_channel_opens_a_dialog(void **state)
 {
 	struct world *w = *state;
@@ -409,7 +394,7 @@ static void stop_closes_the_buses_when_nobody_asks_to_be_told(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
 		TEST(event_of_a_new_channel_opens_a_dialog),
 		TEST(event_of_nobody_is_counted),
 		TEST(event_keeps_its_bytes_and_counts_up),

@@ -11,17 +11,8 @@ static int setup(void **state)
 {
 	static struct world w;
 
-	world_create(&w, &(struct world_options){ .parallel = true });
-	(void)world_event(&w, "StasisStart", OPENS, "a", "{}");
-	world_settle(&w);
-	got_clear(&w.sent);
+	world_create_call(&w, &(struct world_options){ .parallel = true }, "a");
 	*state = &w;
-	return 0;
-}
-
-static int teardown(void **state)
-{
-	world_destroy(*state);
 	return 0;
 }
 
@@ -331,7 +322,7 @@ static void mark_goes_when_it_says_nothing_any_more(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
+#define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, world_teardown)
 		TEST(channels_run_side_by_side_each_in_order),
 		TEST(command_that_may_touch_anything_is_a_barrier),
 		TEST(command_that_touches_nothing_waits_for_nobody),

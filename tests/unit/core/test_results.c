@@ -44,14 +44,6 @@ static void wait_sent(struct world *w, size_t n)
 		world_settle(w);
 }
 
-static uint64_t repeated(const struct world *w)
-{
-	struct hub_stats stats;
-
-	hub_stats(w->hub, &stats);
-	return stats.repeated;
-}
-
 static void repetition_is_answered_and_not_done(void **state)
 {
 	struct world w;
@@ -68,7 +60,7 @@ static void repetition_is_answered_and_not_done(void **state)
 	assert_true(str_eq(w.sent.at[1]->id, STR("u1")));
 	assert_int_equal(w.sent.at[1]->answers, 2);
 	assert_int_equal(w.settles, 2);
-	assert_int_equal(repeated(&w), 1);
+	assert_int_equal(world_hub_stats(&w).repeated, 1);
 	world_destroy(&w);
 }
 

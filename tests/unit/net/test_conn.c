@@ -22,7 +22,6 @@ struct side {
 };
 
 /* While the tests run through TLS: where its files are. */
-static struct pems pems;
 static bool through_tls;
 
 struct fixture {
@@ -647,16 +646,14 @@ static void running_out_of_descriptors_rests_and_recovers(void **state)
 
 static int begin_tls(void **state)
 {
-	pems_setup(&pems);
 	through_tls = true;
-	return 0;
+	return pems_begin(state);
 }
 
 static int end_tls(void **state)
 {
-	pems_teardown(&pems);
 	through_tls = false;
-	return 0;
+	return pems_end(state);
 }
 
 int main(void)

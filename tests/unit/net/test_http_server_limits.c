@@ -349,7 +349,7 @@ static void a_reader_that_has_stopped_is_cut(void **state)
 	struct str part;
 	struct fixture f;
 	size_t pending;
-	int fd;
+	int fd, rc;
 
 	begin(&f, &options);
 	f.want_sent = true;
@@ -358,11 +358,13 @@ static void a_reader_that_has_stopped_is_cut(void **state)
 	part = buf_str(&piece);
 	fd = park(&f, STR("GET /park HTTP/1.1\r\n" HOST "\r\n"));
 	assert_int_equal(http_stream_begin(f.parked[0], &reply), 0);
-	while (http_stream_write(f.parked[0], &part, 1) == 0)
+	while ((rc = http_stream_write(f.parked[0], &part, 1)) == 0)
 		;
+	assert_int_equal(rc, -ENOBUFS);
 	http_stream_end(f.parked[0]);
 	/* So much that the kernel never takes it all at once. Who takes some is only slow. */
 	loop_test_advance(f.loop, 59999);
+	assert_int_equal(f.gone, 0);
 	pending = http_stream_pending(f.parked[0]);
 	RUN_UNTIL(f.loop,
 		  (raw_read(fd, &f.got), f.gone || http_stream_pending(f.parked[0]) < pending));

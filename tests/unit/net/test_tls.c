@@ -9,8 +9,6 @@
 
 #include "net/conn.h"
 
-static struct pems pems;
-
 struct side {
 	struct conn *conn;
 	struct buf got;
@@ -878,18 +876,6 @@ static void a_session_is_not_offered_to_another_server(void **state)
 	teardown(&f);
 }
 
-static int begin(void **state)
-{
-	pems_setup(&pems);
-	return 0;
-}
-
-static int end(void **state)
-{
-	pems_teardown(&pems);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -919,5 +905,5 @@ int main(void)
 		cmocka_unit_test(a_session_is_not_offered_to_another_server),
 	};
 
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, pems_begin, pems_end);
 }

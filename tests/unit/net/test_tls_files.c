@@ -6,8 +6,6 @@
 
 #include "net/conn.h"
 
-static struct pems pems;
-
 static void write_file(const char *path, const char *text)
 {
 	FILE *f = fopen(path, "w");
@@ -376,18 +374,6 @@ static void keys_of_tickets_live_for_a_day(void **state)
 	teardown(&f);
 }
 
-static int begin(void **state)
-{
-	pems_setup(&pems);
-	return 0;
-}
-
-static int end(void **state)
-{
-	pems_teardown(&pems);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -402,5 +388,5 @@ int main(void)
 		cmocka_unit_test(keys_of_tickets_live_for_a_day),
 	};
 
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, pems_begin, pems_end);
 }

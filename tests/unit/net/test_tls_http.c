@@ -7,8 +7,6 @@
 
 enum { BODY_MAX = 4 << 20 };
 
-static struct pems pems;
-
 struct fixture {
 	struct loop *loop;
 	struct tls_context *server_tls, *client_tls;
@@ -160,18 +158,6 @@ static void a_refused_certificate_is_the_calls_result(void **state)
 	teardown(&f);
 }
 
-static int begin(void **state)
-{
-	pems_setup(&pems);
-	return 0;
-}
-
-static int end(void **state)
-{
-	pems_teardown(&pems);
-	return 0;
-}
-
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -180,5 +166,5 @@ int main(void)
 		cmocka_unit_test(a_refused_certificate_is_the_calls_result),
 	};
 
-	return cmocka_run_group_tests(tests, begin, end);
+	return cmocka_run_group_tests(tests, pems_begin, pems_end);
 }

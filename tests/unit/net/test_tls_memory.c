@@ -102,7 +102,7 @@ static pid_t start_clients(int port, int version, const int fds[2])
 	_exit(0);
 }
 
-static size_t measure(const struct pems *pems, int version, const char *client_ca)
+static size_t measure(int version)
 {
 	struct fixture f = { .n = 0 };
 	struct tls_context *context;
@@ -114,7 +114,7 @@ static size_t measure(const struct pems *pems, int version, const char *client_c
 	pid_t pid;
 
 	assert_int_equal(loop_create(&loop), 0);
-	context = tls_test_server(loop, pems, "server", client_ca);
+	context = tls_test_server(loop, &pems, "server", NULL);
 	options.tls = context;
 	assert_int_equal(
 		listener_create(loop, STR("127.0.0.1:0"), &options, on_conn, &f, &listener, NULL),
@@ -140,17 +140,14 @@ static size_t measure(const struct pems *pems, int version, const char *client_c
 static void an_idle_connection_is_small(void **state)
 {
 	static const int versions[] = { TLS1_2_VERSION, TLS1_3_VERSION };
-	struct pems pems;
 
-	pems_setup(&pems);
 	for (size_t i = 0; i < 2; i++) {
-		size_t each = measure(&pems, versions[i], NULL);
+		size_t each = measure(versions[i]);
 
 		print_message("TLS 1.%d: %zu bytes\n", versions[i] - TLS1_VERSION, each);
 		assert_true(each > 1000);
 		assert_true(each <= ENOUGH);
 	}
-	pems_teardown(&pems);
 }
 
 int main(void)
@@ -161,5 +158,5 @@ int main(void)
 
 	if (!CRYPTO_set_mem_functions(count_malloc, count_realloc, count_free))
 		return 1;
-	return cmocka_run_group_tests(tests, NULL, NULL);
+	return cmocka_run_group_tests(tests, pems_begin, pems_end);
 }

@@ -81,7 +81,6 @@ static void on_end(void *arg, int reason, int code, struct str text)
 static const struct ws_events events = { on_open, on_message, on_stale, on_end };
 
 /* While links of both our ends go through TLS: where its files are. */
-static struct pems pems;
 static bool through_tls;
 
 static void setup(struct fixture *f)
@@ -741,16 +740,14 @@ static void an_unmasked_client_is_closed(void **state)
 
 static int begin_tls(void **state)
 {
-	pems_setup(&pems);
 	through_tls = true;
-	return 0;
+	return pems_begin(state);
 }
 
 static int end_tls(void **state)
 {
-	pems_teardown(&pems);
 	through_tls = false;
-	return 0;
+	return pems_end(state);
 }
 
 int main(void)

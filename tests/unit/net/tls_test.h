@@ -43,13 +43,20 @@ static inline const char *pem_path(const struct pems *p, const char *name, const
 	return path;
 }
 
-static inline EVP_PKEY *pem_read_key(const struct pems *p, const char *name)
+static inline FILE *pem_open(const struct pems *p, const char *name, const char *end,
+			     const char *mode)
 {
-	FILE *f = fopen(pem_path(p, name, ".key"), "r");
-	EVP_PKEY *key;
+	FILE *f = fopen(pem_path(p, name, end), mode);
 
 	assert_non_null(f);
-	key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
+	return f;
+}
+
+static inline EVP_PKEY *pem_read_key(const struct pems *p, const char *name)
+{
+	FILE *f = pem_open(p, name, ".key", "r");
+	EVP_PKEY *key = PEM_read_PrivateKey(f, NULL, NULL, NULL);
+
 	(void)fclose(f);
 	assert_non_null(key);
 	return key;
@@ -57,11 +64,9 @@ static inline EVP_PKEY *pem_read_key(const struct pems *p, const char *name)
 
 static inline X509 *pem_read_cert(const struct pems *p, const char *name)
 {
-	FILE *f = fopen(pem_path(p, name, ".crt"), "r");
-	X509 *cert;
+	FILE *f = pem_open(p, name, ".crt", "r");
+	X509 *cert = PEM_read_X509(f, NULL, NULL, NULL);
 
-	assert_non_null(f);
-	cert = PEM_read_X509(f, NULL, NULL, NULL);
 	(void)fclose(f);
 	assert_non_null(cert);
 	return cert;
@@ -82,13 +87,11 @@ static inline void pem_extension(X509 *cert, X509 *issuer, int nid, const char *
 
 static inline void pem_write(const struct pems *p, const char *name, X509 *cert, EVP_PKEY *key)
 {
-	FILE *f = fopen(pem_path(p, name, ".crt"), "w");
+	FILE *f = pem_open(p, name, ".crt", "w");
 
-	assert_non_null(f);
 	assert_int_equal(PEM_write_X509(f, cert), 1);
 	(void)fclose(f);
-	f = fopen(pem_path(p, name, ".key"), "w");
-	assert_non_null(f);
+	f = pem_open(p, name, ".key", "w");
 	assert_int_equal(fchmod(fileno(f), 0600), 0);
 	assert_int_equal(PEM_write_PrivateKey(f, key, NULL, NULL, 0, NULL, NULL), 1);
 	(void)fclose(f);
@@ -169,6 +172,21 @@ static inline void pems_teardown(struct pems *p)
 			assert_int_equal(unlinkat(dirfd(dir), entry->d_name, 0), 0);
 	(void)closedir(dir);
 	assert_int_equal(rmdir(p->dir), 0);
+}
+
+/* Those of a program's tests, made and removed once: the fixtures of their group. */
+static struct pems pems;
+
+static inline int pems_begin(void **state)
+{
+	pems_setup(&pems);
+	return 0;
+}
+
+static inline int pems_end(void **state)
+{
+	pems_teardown(&pems);
+	return 0;
 }
 
 /* A server with the pair `name`; client_ca may be NULL. */
