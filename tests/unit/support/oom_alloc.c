@@ -4,11 +4,14 @@
  * libc on our behalf, since the program's own malloc comes before any library's. It is the sanitizer's
  * that is called in the end, where there is one, so that its eyes stay open.
  *
+ * Where there is none the blocks of a child lie in oom_heap.c; those of the parent in libc.
+ *
  * In a child of the replay the n-th fails. Not counted are those of the dynamic linker and of cmocka, and
  * those of the test's own code (fixture_alloc.h).
  *
  * Here is also what tells how a test ended early: cmocka calls exit when an assertion fails, and what waits
- * for something in vain gives its processor away again and again.
+ * for something in vain gives its processor away again and again. And nobody waits for a disk: what a run
+ * writes needs no power cut to be forgotten.
  *
  * Built without sanitizers: the first calls come before they are up.
  */
@@ -20,6 +23,7 @@
 #include <link.h>
 #include <pthread.h>
 #include <sched.h>
+#include <signal.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -38,10 +42,12 @@ void *__interceptor_malloc(size_t n) WEAK;
 void *__interceptor_calloc(size_t n, size_t size) WEAK;
 void *__interceptor_realloc(void *p, size_t n) WEAK;
 void *__interceptor_memalign(size_t align, size_t n) WEAK;
+void __interceptor_free(void *p) WEAK;
 void *__libc_malloc(size_t n) WEAK;
 void *__libc_calloc(size_t n, size_t size) WEAK;
 void *__libc_realloc(void *p, size_t n) WEAK;
 void *__libc_memalign(size_t align, size_t n) WEAK;
+void __libc_free(void *p) WEAK;
 
 #define REAL(fn) (__interceptor_##fn ? __interceptor_##fn : __libc_##fn)
 #define CALLER   __builtin_return_address(0)
@@ -58,19 +64,24 @@ static struct range {
 	bool cmocka;
 } ranges[RANGES];
 static size_t n_ranges;
+static struct range crypto;
 
 static int add_range(struct dl_phdr_info *info, size_t size, void *arg)
 {
 	const char *name = info->dlpi_name ? info->dlpi_name : "";
-	bool cmocka = strstr(name, "libcmocka") != NULL;
+	bool cmocka = strstr(name, "libcmocka") != NULL, is_crypto = strstr(name, "libcrypto");
 
-	if (!cmocka && !strstr(name, "/ld-linux"))
+	if (!cmocka && !is_crypto && !strstr(name, "/ld-linux"))
 		return 0;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *h = &info->dlpi_phdr[i];
 		uintptr_t at = info->dlpi_addr + h->p_vaddr;
 
-		if (h->p_type == PT_LOAD && (h->p_flags & PF_X) && n_ranges < RANGES)
+		if (h->p_type != PT_LOAD || !(h->p_flags & PF_X))
+			continue;
+		if (is_crypto)
+			crypto = (struct range){ at, at + h->p_memsz, false };
+		else if (n_ranges < RANGES)
 			ranges[n_ranges++] = (struct range){ at, at + h->p_memsz, cmocka };
 	}
 	return 0;
@@ -89,10 +100,15 @@ void oom_alloc_init(void)
 		__lsan_enable();
 }
 
+static bool range_has(const struct range *r, const void *pc)
+{
+	return (uintptr_t)pc >= r->from && (uintptr_t)pc < r->to;
+}
+
 static const struct range *range_of(const void *caller)
 {
 	for (size_t i = 0; i < n_ranges; i++)
-		if ((uintptr_t)caller >= ranges[i].from && (uintptr_t)caller < ranges[i].to)
+		if (range_has(&ranges[i], caller))
 			return &ranges[i];
 	return NULL;
 }
@@ -124,7 +140,7 @@ static bool is_fetch(void)
 	Dl_info info;
 
 	for (int i = 3; i < n; i++)
-		if (dladdr(stack[i], &info) && info.dli_sname &&
+		if (range_has(&crypto, stack[i]) && dladdr(stack[i], &info) && info.dli_sname &&
 		    strncmp(info.dli_sname, "EVP_", 4) == 0 && strstr(info.dli_sname, "_fetch"))
 			return true;
 	return false;
@@ -141,7 +157,6 @@ static bool fails_at(struct oom_page *o, long n)
 		return false;
 	}
 	if (!atomic_exchange(&o->injected, true)) {
-		o->idle_until_us = now_us() + o->idle_us;
 		atomic_store(&o->idles, 0);
 		o->depth = backtrace(o->stack, OOM_DEPTH);
 	}
@@ -169,19 +184,70 @@ static bool fails(const void *caller)
 	return failed;
 }
 
+/* ---- where it comes from */
+
+bool oom_is_sanitized(void)
+{
+	return __interceptor_malloc != NULL;
+}
+
+static void *get(size_t n, const void *caller)
+{
+	void *p = oom_page ? oom_heap_alloc(1, n, caller) : NULL;
+
+	if (!p)
+		return REAL(malloc)(n);
+	oom_heap_fill(p);
+	return p;
+}
+
+/* What comes from the heap was never used, and so is zero. */
+static void *get_zeroed(size_t n, size_t size, const void *caller)
+{
+	size_t bytes;
+	void *p = NULL;
+
+	if (oom_page && !__builtin_mul_overflow(n, size, &bytes))
+		p = oom_heap_alloc(1, bytes, caller);
+	return p ? p : REAL(calloc)(n, size);
+}
+
+static void *get_aligned(size_t align, size_t n, const void *caller)
+{
+	void *p = oom_page ? oom_heap_alloc(align, n, caller) : NULL;
+
+	return p ? p : REAL(memalign)(align, n);
+}
+
+static void *get_again(void *old, size_t n, const void *caller)
+{
+	void *p;
+
+	if (!old)
+		return get(n, caller);
+	if (!oom_heap_has(old))
+		return REAL(realloc)(old, n);
+	p = get(n, caller);
+	if (!p)
+		return NULL;
+	memcpy(p, old, oom_heap_size(old) < n ? oom_heap_size(old) : n);
+	oom_heap_free(old);
+	return p;
+}
+
 void *malloc(size_t n)
 {
-	return fails(CALLER) ? NULL : REAL(malloc)(n);
+	return fails(CALLER) ? NULL : get(n, CALLER);
 }
 
 void *calloc(size_t n, size_t size)
 {
-	return fails(CALLER) ? NULL : REAL(calloc)(n, size);
+	return fails(CALLER) ? NULL : get_zeroed(n, size, CALLER);
 }
 
 void *realloc(void *p, size_t n)
 {
-	return fails(CALLER) ? NULL : REAL(realloc)(p, n);
+	return fails(CALLER) ? NULL : get_again(p, n, CALLER);
 }
 
 void *reallocarray(void *p, size_t n, size_t size)
@@ -192,23 +258,23 @@ void *reallocarray(void *p, size_t n, size_t size)
 		errno = ENOMEM;
 		return NULL;
 	}
-	return fails(CALLER) ? NULL : REAL(realloc)(p, bytes);
+	return fails(CALLER) ? NULL : get_again(p, bytes, CALLER);
 }
 
 void *memalign(size_t align, size_t n);
 void *memalign(size_t align, size_t n)
 {
-	return fails(CALLER) ? NULL : REAL(memalign)(align, n);
+	return fails(CALLER) ? NULL : get_aligned(align, n, CALLER);
 }
 
 void *aligned_alloc(size_t align, size_t n)
 {
-	return fails(CALLER) ? NULL : REAL(memalign)(align, n);
+	return fails(CALLER) ? NULL : get_aligned(align, n, CALLER);
 }
 
 int posix_memalign(void **ret, size_t align, size_t n)
 {
-	void *p = fails(CALLER) ? NULL : REAL(memalign)(align, n);
+	void *p = fails(CALLER) ? NULL : get_aligned(align, n, CALLER);
 
 	if (!p)
 		return ENOMEM;
@@ -216,9 +282,17 @@ int posix_memalign(void **ret, size_t align, size_t n)
 	return 0;
 }
 
+void free(void *p)
+{
+	if (oom_heap_has(p))
+		oom_heap_free(p);
+	else
+		REAL(free)(p);
+}
+
 static char *copy(const char *s, size_t n, const void *caller)
 {
-	char *p = fails(caller) ? NULL : REAL(malloc)(n + 1);
+	char *p = fails(caller) ? NULL : get(n + 1, caller);
 
 	if (!p)
 		return NULL;
@@ -254,7 +328,7 @@ static void *thread_run(void *arg)
 int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*run)(void *arg), void *arg)
 {
 	static int (*next)(pthread_t *, const pthread_attr_t *, void *(*)(void *), void *);
-	struct thread *t = REAL(malloc)(sizeof(*t));
+	struct thread *t = get(sizeof(*t), CALLER);
 	int rc;
 
 	if (!t)
@@ -266,6 +340,18 @@ int pthread_create(pthread_t *ret, const pthread_attr_t *attr, void *(*run)(void
 	if (rc)
 		free(t);
 	return rc;
+}
+
+/* ---- a disk that takes no time */
+
+int fsync(int fd)
+{
+	return oom_page ? 0 : (int)syscall(SYS_fsync, fd);
+}
+
+int fdatasync(int fd)
+{
+	return oom_page ? 0 : (int)syscall(SYS_fdatasync, fd);
 }
 
 /* ---- the test's own */
@@ -282,17 +368,17 @@ void oom_resume(void)
 
 void *fixture_malloc(size_t n)
 {
-	return REAL(malloc)(n);
+	return get(n, CALLER);
 }
 
 void *fixture_calloc(size_t n, size_t size)
 {
-	return REAL(calloc)(n, size);
+	return get_zeroed(n, size, CALLER);
 }
 
 void *fixture_realloc(void *p, size_t n)
 {
-	return REAL(realloc)(p, n);
+	return get_again(p, n, CALLER);
 }
 
 #define EXEMPT(type, call)           \
@@ -337,7 +423,7 @@ int fixture_setenv(const char *name, const char *value)
 
 char *fixture_str_dup(struct str s)
 {
-	char *p = REAL(malloc)(s.n + 1);
+	char *p = get(s.n + 1, CALLER);
 
 	if (p && s.n)
 		memcpy(p, s.p, s.n);
@@ -348,15 +434,30 @@ char *fixture_str_dup(struct str s)
 
 /* ---- how a test ends early */
 
-/* A test that turns its loop for something that never comes is ended long before its own guard. */
+/*
+ * A test that turns its loop for something that never comes is ended long before its own guard: when nobody has
+ * allocated for a while, or when it has turned for far longer than it needs with memory. It is clean then: this
+ * needs to be quick more than sure.
+ */
 static void idle(void)
 {
+	static long count_before = -1;
 	struct oom_page *o = oom_page;
+	long count, idles;
 
 	if (!o || !atomic_load(&o->armed) || syscall(SYS_gettid) != getpid())
 		return;
-	if (atomic_fetch_add(&o->idles, 1) > atomic_load(&o->idles_max) && o->idle_until_us &&
-	    now_us() > o->idle_until_us)
+	idles = atomic_fetch_add(&o->idles, 1) + 1;
+	if (!atomic_load(&o->injected))
+		return;
+	count = atomic_load(&o->count);
+	if (count != count_before) {
+		count_before = count;
+		o->idle_since = idles;
+		o->idle_until_us = now_us() + o->idle_us;
+	}
+	if (idles > atomic_load(&o->idles_max) ||
+	    (idles - o->idle_since > OOM_IDLES && now_us() > o->idle_until_us))
 		oom_child_end(OOM_WAITED);
 }
 
@@ -405,6 +506,25 @@ void exit(int status)
 	*(void **)&next = dlsym(RTLD_NEXT, "exit");
 	next(status);
 	abort();
+}
+
+/* Here no sanitizer tells where it died. */
+static void on_crash(int signo)
+{
+	oom_page->crash_depth = backtrace(oom_page->crash, OOM_DEPTH);
+	(void)signal(signo, SIG_DFL);
+	(void)raise(signo);
+}
+
+void oom_crash_begin(void)
+{
+	static const int signals[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT };
+	static char stack[1 << 16];
+	struct sigaction action = { .sa_handler = on_crash, .sa_flags = SA_ONSTACK | SA_NODEFER };
+
+	(void)sigaltstack(&(stack_t){ .ss_sp = stack, .ss_size = sizeof(stack) }, NULL);
+	for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++)
+		(void)sigaction(signals[i], &action, NULL);
 }
 
 char *mkdtemp(char *template)

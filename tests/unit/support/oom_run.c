@@ -12,13 +12,11 @@
  *   it waits for what is lost  the same
  *   anything else              a finding: a signal, an abort, a sanitizer's report, a hang, an exit
  *
- * A test with more allocations than PAIRS_MAX, or slow ones, is not replayed in whole: first comes one
- * allocation of each stack it is made from, then the first SMALL, then a spread. What was left out is said.
+ * A test with many allocations is not replayed in whole: oom_pick.c chooses. What was left out is said.
  *
- *   VOXBUS_OOM=1          replay
+ *   VOXBUS_OOM=most       replay; few: a few runs of each test; all: each there is, however long it takes
  *   VOXBUS_OOM_TEST=name  that test alone
  *   VOXBUS_OOM_N=17       that run alone, its output shown; 17+: all from the 17th on
- *   VOXBUS_OOM_MS=1000    about how long a test may take
  *   VOXBUS_OOM_LIMIT_MS=20000  a run that takes longer hangs
  *   VOXBUS_OOM_VERBOSE=1  a line for each run that didn't pass: what the test said, and where memory was out
  */
@@ -48,20 +46,10 @@
 #include <openssl/evp.h>
 #include <openssl/ssl.h>
 
-enum {
-	SMALL = 400,
-	PAIRS_MAX = 1500,
-	FROM_MAX = 12,
-	FEW = 8,
-	MS = 1000,
-	SHOWN = 4,
-	OUTPUT_LINES = 45
-};
-enum { LIMIT_MS = 20000, PATIENCE_US = 30000, PATIENCE_IDLES = 300, FDS = 1024 };
+enum { FROM_MAX = 12, SHOWN = 4 };
+enum { LIMIT_MS = 20000, PATIENCE_US = 25000, PATIENCE_IDLES = 3000, FDS = 1024 };
 
 int __lsan_do_recoverable_leak_check(void) __attribute__((weak));
-void __sanitizer_symbolize_pc(void *pc, const char *format, char *out, size_t n)
-	__attribute__((weak));
 
 /* One test, and what came of its runs. */
 struct replay {
@@ -71,15 +59,14 @@ struct replay {
 	int output; /* what the child prints */
 	long total; /* allocations of a run in which none fails */
 	long fds_left;
-	uint64_t us;      /* of such a run */
-	uint64_t cpu_us;  /* of the last run */
-	uint64_t cost_us; /* of such a run, on a machine that has nothing else to do */
+	uint64_t us; /* of such a run */
 	long idles;
 	long passed, refused, waited, unreached, bad, left_out, from_runs;
 };
 
 static struct rlimit fds_limit;
 static const char *only_n;
+static enum oom_choice choice;
 static bool verbose;
 static long limit_ms;
 static long all_pairs, all_left_out;
@@ -112,11 +99,19 @@ static long open_fds(void)
 
 void oom_child_end(enum oom_end end)
 {
+	/* What the test's variables in registers know of counts. */
+	__builtin_unwind_init();
 	atomic_store(&oom_page->armed, false);
 	(void)setrlimit(RLIMIT_NOFILE, &fds_limit);
 	(void)fflush(stdout);
-	if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check())
+	if (!oom_is_sanitized()) {
+		if (oom_look(oom_page))
+			end = OOM_LEAKED;
+		if (oom_heap_damaged())
+			end = OOM_DAMAGED;
+	} else if (__lsan_do_recoverable_leak_check && __lsan_do_recoverable_leak_check()) {
 		end = OOM_LEAKED;
+	}
 	_exit(end);
 }
 
@@ -132,6 +127,8 @@ static _Noreturn void child(struct replay *r)
 	(void)dup2(r->output, STDERR_FILENO);
 	fds = open_fds();
 	oom_page = page;
+	if (!oom_is_sanitized())
+		oom_crash_begin();
 	atomic_store(&page->armed, true);
 	if (t->setup_func && t->setup_func(&state))
 		oom_child_end(OOM_REFUSED);
@@ -178,28 +175,20 @@ static int wait_for(pid_t pid, long ms)
 	return status;
 }
 
-static uint64_t cpu_us(const struct rusage *u)
-{
-	return (uint64_t)(u->ru_utime.tv_sec + u->ru_stime.tv_sec) * 1000000 +
-	       (uint64_t)(u->ru_utime.tv_usec + u->ru_stime.tv_usec);
-}
-
 /* The status of a child in which the n-th allocation fails, and all that follow if from. -1: it hung. */
 static int run(struct replay *r, long n, bool from)
 {
 	/* Not as `fork()`: what counts the coverage would go along. */
 	pid_t (*volatile forks)(void) = fork;
 	struct oom_page *page = r->page;
-	struct rusage before, after;
 	pid_t pid;
 	int status;
 
-	(void)getrusage(RUSAGE_CHILDREN, &before);
 	memset(page, 0, offsetof(struct oom_page, sites));
 	page->fail_at = n;
 	page->from = from;
 	page->record = n == OOM_NEVER;
-	page->idle_us = PATIENCE_US + r->us;
+	page->idle_us = PATIENCE_US + (r->us < 4 * PATIENCE_US ? r->us : 4 * PATIENCE_US) / 2;
 	atomic_store(&page->idles_max, PATIENCE_IDLES + 2 * r->idles);
 	if (ftruncate(r->output, 0) < 0) {
 		perror("ftruncate");
@@ -217,8 +206,6 @@ static int run(struct replay *r, long n, bool from)
 	/* A slow test gets longer. */
 	status = wait_for(pid, limit_ms + 5 * (long)(r->us / 1000));
 	remove_dirs(page);
-	(void)getrusage(RUSAGE_CHILDREN, &after);
-	r->cpu_us = cpu_us(&after) - cpu_us(&before);
 	return status;
 }
 
@@ -229,56 +216,6 @@ static const char *read_output(const struct replay *r, char *text, size_t size)
 
 	text[n > 0 ? n : 0] = '\0';
 	return strstr(text, "runtime error: ");
-}
-
-static bool has(const char *line, size_t n, const char *what)
-{
-	return memmem(line, n, what, strlen(what)) != NULL;
-}
-
-/* What the child printed, without the frames of this file. */
-static void print_output(const char *text)
-{
-	for (int i = 0; i < OUTPUT_LINES && *text;) {
-		size_t n = strcspn(text, "\n");
-
-		if (!has(text, n, "support/oom_run.c") && !has(text, n, "libc_start")) {
-			printf("    | %.*s\n", (int)n, text);
-			i++;
-		}
-		text += n + (text[n] == '\n');
-	}
-}
-
-static void name_frame(void *pc, char *out, size_t n)
-{
-	out[0] = '\0';
-	if (__sanitizer_symbolize_pc)
-		__sanitizer_symbolize_pc((char *)pc - 1, "%f %s:%l", out, n);
-	else
-		(void)snprintf(out, n, "%p", pc);
-}
-
-/* "conn_create < link_open < http_client_send": who wanted the memory. */
-static void print_stack(const struct oom_page *page, int most)
-{
-	char name[512];
-
-	for (int i = 3, shown = 0; i < page->depth && shown < most; i++, shown++) {
-		const char *file;
-
-		name_frame(page->stack[i], name, sizeof(name));
-		if (strncmp(name, "main ", 5) == 0 || strncmp(name, "child ", 6) == 0)
-			break;
-		/* the file's last two names are enough */
-		file = strrchr(name, '/');
-		while (file && file > name && file[-1] != '/' && file[-1] != ' ')
-			file--;
-		printf("    %s %.*s %s\n", shown ? " " : "<", (int)strcspn(name, " "), name,
-		       file                ? file
-		       : strchr(name, ' ') ? strchr(name, ' ') + 1
-					   : "");
-	}
 }
 
 static const char *what_ended(int status)
@@ -294,6 +231,8 @@ static const char *what_ended(int status)
 		return "loses memory";
 	else if (WEXITSTATUS(status) == OOM_LEFT_OPEN)
 		return "leaves a descriptor open";
+	else if (WEXITSTATUS(status) == OOM_DAMAGED)
+		return "writes to memory that is not its own";
 	else
 		(void)snprintf(text, sizeof(text), "exits with %d%s", WEXITSTATUS(status),
 			       WEXITSTATUS(status) == 1 ? ": a sanitizer's report" : "");
@@ -305,11 +244,11 @@ static void say(const struct replay *r, long n, bool from, const char *what, con
 	printf("  %s: allocation %ld%s fails: %s\n", r->test->name, n,
 	       from ? " and all after it" : "", what);
 	if (n >= 0)
-		print_stack(r->page, 14);
+		oom_print_page(r->page);
 	if (r->page->message[0])
-		print_output(r->page->message);
+		oom_print_output(r->page->message);
 	if (output)
-		print_output(output);
+		oom_print_output(output);
 }
 
 /* Runs one pair and counts it; false if it is a finding. */
@@ -338,68 +277,11 @@ static bool judge(struct replay *r, long n, bool from)
 	return false;
 }
 
-/* ---- which of them */
-
-/* Marks up to max of the candidates in `of` that are not yet picked, evenly; how many. */
-static long pick_some(const unsigned char *of, unsigned char *picked, long total, long max)
-{
-	long n = 0, seen = 0, got = 0;
-
-	for (long i = 0; i < total; i++)
-		n += of[i] && !picked[i];
-	for (long i = 0; i < total && max > 0; i++)
-		if (of[i] && !picked[i] && (n <= max || (seen++ + 1) * max / n > got)) {
-			picked[i] = 1;
-			got++;
-		}
-	return got;
-}
-
-/* The first allocation of each stack. */
-static void first_of_each(const struct replay *r, unsigned char *of)
-{
-	enum { SLOTS = 1 << 17 };
-	uint32_t *seen = calloc(SLOTS, sizeof(*seen));
-
-	for (long i = 0; i < r->total; i++) {
-		uint32_t h = r->page->sites[i] | 1, slot = h % SLOTS, tries = 0;
-
-		while (seen[slot] && seen[slot] != h && tries++ < 64)
-			slot = (slot + 1) % SLOTS;
-		of[i] = seen[slot] != h;
-		seen[slot] = h;
-	}
-	free(seen);
-}
-
-/* picked[n] is set for the runs to be done. */
-static unsigned char *pick(struct replay *r)
-{
-	size_t size = (size_t)r->total + 1;
-	unsigned char *picked = calloc(1, size), *of = calloc(1, size);
-	/* A child ends half way on average; the fork and the look for what is lost take their time. */
-	long room = number_of("VOXBUS_OOM_MS", MS) * 1000 / (long)(r->cost_us / 2 + 6000);
-
-	if (room < FEW)
-		room = FEW;
-	if (room > PAIRS_MAX)
-		room = PAIRS_MAX;
-	first_of_each(r, of);
-	room -= pick_some(of, picked, r->total, room);
-	memset(of, 0, size);
-	memset(of, 1, r->total < SMALL ? (size_t)r->total : SMALL);
-	room -= pick_some(of, picked, r->total, room);
-	memset(of, 1, size);
-	(void)pick_some(of, picked, r->total, room);
-	free(of);
-	return picked;
-}
-
 /* ---- a test, a group */
 
 static void replay_picked(struct replay *r)
 {
-	unsigned char *picked = pick(r);
+	unsigned char *picked = oom_pick(choice, r->page->sites, r->total);
 	long n_picked = 0, nth = 0, from_max;
 
 	for (long n = 0; n < r->total; n++)
@@ -438,13 +320,12 @@ static bool replay_test(struct replay *r)
 		char output[4096];
 
 		printf("  %s: fails although no allocation does\n", r->test->name);
-		print_output(r->page->message);
+		oom_print_output(r->page->message);
 		(void)read_output(r, output, sizeof(output));
-		print_output(output);
+		oom_print_output(output);
 		return false;
 	}
 	r->us = now_us() - since;
-	r->cost_us = r->us < 3 * r->cpu_us ? r->us : 3 * r->cpu_us;
 	r->passed = 0;
 	r->total = atomic_load(&r->page->count);
 	if (r->total > OOM_SITES)
@@ -493,8 +374,8 @@ static int replay_group(const struct CMUnitTest *tests, size_t n, void *group_st
 		abort();
 	(void)getrlimit(RLIMIT_NOFILE, &fds_limit);
 	limit_ms = number_of("VOXBUS_OOM_LIMIT_MS", LIMIT_MS);
-	if (!__lsan_do_recoverable_leak_check)
-		printf("no look for lost memory: that takes AddressSanitizer\n");
+	if (!oom_is_sanitized())
+		oom_heap_init();
 	only_n = getenv("VOXBUS_OOM_N");
 	verbose = getenv("VOXBUS_OOM_VERBOSE") != NULL;
 	oom_alloc_init();
@@ -526,10 +407,15 @@ int _cmocka_run_group_tests(const char *name, const struct CMUnitTest *tests, si
 	int (*next)(const char *, const struct CMUnitTest *, size_t, CMFixtureFunction,
 		    CMFixtureFunction);
 
-	if (getenv("VOXBUS_OOM")) {
+	const char *wish = getenv("VOXBUS_OOM");
+
+	if (wish) {
 		void *state = NULL;
 		int failed;
 
+		choice = strcmp(wish, "all") == 0   ? OOM_ALL
+			 : strcmp(wish, "few") == 0 ? OOM_FEW
+						    : OOM_MOST;
 		if (setup && setup(&state) != 0)
 			return 1;
 		failed = replay_group(tests, n, state);

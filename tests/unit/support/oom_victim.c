@@ -83,6 +83,26 @@ static void two_in_a_row_are_fatal(void **state)
 	free(p);
 }
 
+static void what_is_gone_is_written_to(void **state)
+{
+	char *volatile first = careless_alloc(10), *second = careless_alloc(10);
+
+	free(first);
+	if (!second)
+		first[0] = 'x';
+	free(second);
+}
+
+static void it_is_freed_twice(void **state)
+{
+	char *volatile first = careless_alloc(10), *second = careless_alloc(10);
+
+	free(first);
+	if (!second)
+		free(first);
+	free(second);
+}
+
 static void all_is_well(void **state)
 {
 	struct buf b;
@@ -102,6 +122,8 @@ int main(void)
 		cmocka_unit_test(it_gives_up_in_the_middle),
 		cmocka_unit_test(it_waits_for_ever),
 		cmocka_unit_test(two_in_a_row_are_fatal),
+		cmocka_unit_test(what_is_gone_is_written_to),
+		cmocka_unit_test(it_is_freed_twice),
 		cmocka_unit_test(all_is_well),
 	};
 
