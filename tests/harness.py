@@ -598,6 +598,24 @@ class SippCalls:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+def incoming(d, asterisk, application="test"):
+    """A call of that (real) Asterisk into the application; its dialog and its channel's id."""
+    asterisk.local("wait", application, "a,b")
+    dialog = d.pubsub().wait_dialog(application)
+    event = dialog.wait_event("StasisStart")
+    assert event["args"] == ["a", "b"]
+    return dialog, event["channel"]["id"]
+
+
+def play_and_stop(dialog, channel):
+    """A playback of the call, with an id of its own, from its start to its end."""
+    answer = dialog.command("POST", f"/channels/{channel}/play/my-playback", {"media": "sound:tt-monkeys"})
+    assert answer["status_code"] == 201 and json.loads(answer["response_body"])["id"] == "my-playback"
+    assert dialog.wait_event("PlaybackStarted")["playback"]["id"] == "my-playback"
+    assert dialog.command("DELETE", "/playbacks/my-playback")["status_code"] in (204, 404)
+    assert dialog.wait_event("PlaybackFinished")["playback"]["id"] == "my-playback"
+
+
 def ari_engine(url, *applications, name="pbx1", username="ari", password="secret", **more):
     """An entry of `engines` for an Asterisk, real or scripted (AriPeer.url)."""
     return {"type": "asterisk", "name": name, "url": url, "username": username, "password": password,

@@ -6,7 +6,7 @@ import time
 import pytest
 
 import kill_rounds
-from harness import SERVER, applications, free_port, wait_until
+from harness import SERVER, applications, free_port, incoming, play_and_stop, wait_until
 
 
 def start(daemon, asterisk, *names, **more):
@@ -20,15 +20,6 @@ def start(daemon, asterisk, *names, **more):
     return d
 
 
-def incoming(d, asterisk, application="test"):
-    """A call into the application; its dialog and its channel's id."""
-    asterisk.local("wait", application, "a,b")
-    dialog = d.pubsub().wait_dialog(application)
-    event = dialog.wait_event("StasisStart")
-    assert event["args"] == ["a", "b"]
-    return dialog, event["channel"]["id"]
-
-
 @pytest.mark.parametrize("rest", ["http", "websocket"])
 def test_call_from_start_to_end(daemon, asterisk, rest):
     d = start(daemon, asterisk, "test", rest=rest)
@@ -37,11 +28,7 @@ def test_call_from_start_to_end(daemon, asterisk, rest):
     assert dialog.command("POST", f"/channels/{cid}/variable?variable=x%20y", {"value": "ä"})["status_code"] == 204
     got = dialog.command("GET", f"/channels/{cid}/variable?variable=x%20y")
     assert json.loads(got["response_body"]) == {"value": "ä"}
-    answer = dialog.command("POST", f"/channels/{cid}/play/my-playback", {"media": "sound:tt-monkeys"})
-    assert answer["status_code"] == 201 and json.loads(answer["response_body"])["id"] == "my-playback"
-    assert dialog.wait_event("PlaybackStarted")["playback"]["id"] == "my-playback"
-    assert dialog.command("DELETE", "/playbacks/my-playback")["status_code"] in (204, 404)
-    assert dialog.wait_event("PlaybackFinished")["playback"]["id"] == "my-playback"
+    play_and_stop(dialog, cid)
     assert dialog.command("GET", "/channels/nobody")["status_code"] == 404
     assert dialog.command("POST", f"/channels/{cid}/variable", {"variable": "x", "value": "y" * 70000}
                           )["status_code"] == 413

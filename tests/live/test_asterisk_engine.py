@@ -1,11 +1,10 @@
 # SPDX-License-Identifier: MIT
 """The engine `asterisk` with a real Asterisk 22: calls, ids of one's own, and what a gap hides."""
-import json
 import os
 import signal
 import time
 
-from harness import applications, wait_until
+from harness import applications, incoming, play_and_stop, wait_until
 
 
 def start(daemon, asterisk, **more):
@@ -15,25 +14,12 @@ def start(daemon, asterisk, **more):
     return d
 
 
-def incoming(d, asterisk):
-    """A call into the application; its dialog and its channel's id."""
-    asterisk.local("wait", "test", "a,b")
-    dialog = d.pubsub().wait_dialog("test")
-    event = dialog.wait_event("StasisStart")
-    assert event["args"] == ["a", "b"]
-    return dialog, event["channel"]["id"]
-
-
 def test_call_from_start_to_end(daemon, asterisk):
     d = start(daemon, asterisk)
     dialog, cid = incoming(d, asterisk)
     assert dialog.command("POST", f"/channels/{cid}/answer")["status_code"] == 204
     assert dialog.command("POST", f"/channels/{cid}/variable?variable=x%20y", {"value": "ä"})["status_code"] == 204
-    answer = dialog.command("POST", f"/channels/{cid}/play/my-playback", {"media": "sound:tt-monkeys"})
-    assert answer["status_code"] == 201 and json.loads(answer["response_body"])["id"] == "my-playback"
-    assert dialog.wait_event("PlaybackStarted")["playback"]["id"] == "my-playback"
-    assert dialog.command("DELETE", "/playbacks/my-playback")["status_code"] in (204, 404)
-    assert dialog.wait_event("PlaybackFinished")["playback"]["id"] == "my-playback"
+    play_and_stop(dialog, cid)
     assert dialog.command("GET", "/channels/nobody")["status_code"] == 404
     assert dialog.command("DELETE", f"/channels/{cid}")["status_code"] == 204
     dialog.wait_event("StasisEnd")

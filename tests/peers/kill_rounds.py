@@ -55,7 +55,7 @@ class Call:
 
     @property
     def ended(self):
-        return any(e["type"] == "StasisEnd" for e in self.by_seq.values())
+        return any(e["type"] == "StasisEnd" for e in list(self.by_seq.values()))  # more may come meanwhile
 
 
 class Application:
@@ -82,8 +82,9 @@ class Application:
         while not self.stopping:
             for start in self._poll(self.name) or []:
                 if start["dialog_id"] not in self.calls:
-                    call = self.calls[start["dialog_id"]] = Call(start["dialog_id"])
+                    call = Call(start["dialog_id"])
                     call.thread = threading.Thread(target=self._events, args=(call,), daemon=True)
+                    self.calls[call.dialog] = call
                     call.thread.start()
 
     def _events(self, call):
@@ -119,9 +120,12 @@ class Application:
         return all(c.idle >= 2 for c in list(self.calls.values()))
 
     def stop(self):
+        """No call is added once the announcements have ended: only then is it known which there are."""
         self.stopping = True
-        for thread in self.threads + [c.thread for c in self.calls.values()]:
+        for thread in self.threads:
             thread.join(10)
+        for call in list(self.calls.values()):
+            call.thread.join(10)
 
 
 class Ledger:

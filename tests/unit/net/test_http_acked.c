@@ -292,6 +292,7 @@ static void who_is_told_no_more_is_not_told(void **state)
 
 	begin(&f, NULL);
 	fd = ask_large(&f, STR(PARK));
+	assert_int_equal(f.gone, 0);
 	http_request_on_acked(newest(&f), NULL, NULL);
 	http_request_on_gone(newest(&f), NULL, NULL);
 	read_large(&f, fd);
