@@ -12,6 +12,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/types.h>
 
 enum { OOM_IDLES = 100 };
 enum { OOM_DEPTH = 24, OOM_DIRS = 8, OOM_SITES = 1 << 20, OOM_NEVER = -1, OOM_LOST = 4 };
@@ -33,6 +34,7 @@ struct oom_lost {
 };
 
 struct oom_page {
+	pid_t child;       /* a fork of it, made by the test, judges nothing */
 	atomic_long count; /* allocations until now */
 	atomic_bool armed; /* they are counted, and may fail */
 	atomic_bool injected;

@@ -101,6 +101,8 @@ void oom_child_end(enum oom_end end)
 {
 	/* What the test's variables in registers know of counts. */
 	__builtin_unwind_init();
+	if (getpid() != oom_page->child)
+		_exit(EXIT_FAILURE);
 	atomic_store(&oom_page->armed, false);
 	(void)setrlimit(RLIMIT_NOFILE, &fds_limit);
 	(void)fflush(stdout);
@@ -126,6 +128,7 @@ static _Noreturn void child(struct replay *r)
 	(void)dup2(r->output, STDOUT_FILENO);
 	(void)dup2(r->output, STDERR_FILENO);
 	fds = open_fds();
+	page->child = getpid();
 	oom_page = page;
 	if (!oom_is_sanitized())
 		oom_crash_begin();
