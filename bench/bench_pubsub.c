@@ -3,12 +3,13 @@
  * Publish and subscribe over HTTP, the same clients against voxbusd or against nginx with nchan.
  *
  *   bench_pubsub KIND PROGRAM latency WAITERS one|own PUBLISHES
- *   bench_pubsub KIND PROGRAM rate PUBLISHERS CONSUMERS SECONDS
+ *   bench_pubsub KIND PROGRAM rate PUBLISHERS CONSUMERS SECONDS [MAX]
  *   bench_pubsub KIND PROGRAM release WAITERS one|own PUBLISHES
  *   bench_pubsub KIND PROGRAM backlog MESSAGES POLLS
  *
  * KIND is voxbus, relaxed, nchan or raw (service.h), PROGRAM its path. one: all waiters on one queue;
- * own: each on a queue of its own. Each prints one line of figures:
+ * own: each on a queue of its own; MAX: messages that a consumer asks for at a time (10). Each prints
+ * one line of figures:
  *
  *   latency: RSS bytes a waiter, then publish to deliver (us) with one publish at a time: p50 and
  *            p99 of all deliveries, p50 and p99 of the first delivery of each publish
@@ -85,13 +86,13 @@ static int run_latency(const struct service *s, unsigned waiters, bool own, size
 }
 
 static int run_rate(const struct service *s, unsigned publishers, unsigned consumers,
-		    double seconds)
+		    double seconds, unsigned max)
 {
 	struct load l = { .service = s,
 			  .n_waiters = consumers,
 			  .n_publishers = publishers,
 			  .n_queues = 1,
-			  .max = POLL_MESSAGES,
+			  .max = max,
 			  .poll_again = true };
 	uint64_t began;
 	double cpu;
@@ -187,6 +188,7 @@ static int run(const struct service *s, const char *what, char **args, int n)
 	unsigned a = n > 1 ? (unsigned)strtoul(args[0], NULL, 10) : 0;
 	bool own = n > 1 && strcmp(args[1], "own") == 0;
 	double b = n > 1 ? strtod(args[1], NULL) : 0, c = n > 2 ? strtod(args[2], NULL) : 0;
+	unsigned max = n > 3 ? (unsigned)strtoul(args[3], NULL, 10) : POLL_MESSAGES;
 
 	if (!strcmp(what, "backlog") && a && b >= 1 && b <= SAMPLES_MAX)
 		return run_backlog(s, a, (size_t)b);
@@ -195,7 +197,7 @@ static int run(const struct service *s, const char *what, char **args, int n)
 	if (!strcmp(what, "latency") && c <= SAMPLES_MAX)
 		return run_latency(s, a, own, (size_t)c);
 	if (!strcmp(what, "rate") && b >= 1 && b <= WAITERS_MAX)
-		return run_rate(s, a, (unsigned)b, c);
+		return run_rate(s, a, (unsigned)b, c, max);
 	if (!strcmp(what, "release"))
 		return run_release(s, a, own, (uint64_t)c);
 	return 2;

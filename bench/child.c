@@ -22,11 +22,14 @@ enum { READY_US = 20000000, BODY_MAX = 65536 };
 
 void child_make(struct child *child)
 {
-	*child = (struct child){ .http = free_port(),
-				 .https = free_port(),
-				 .dir = "/tmp/voxbus-bench-XXXXXX" };
-	if (!mkdtemp(child->dir))
-		die("mkdtemp");
+	const char *base = getenv("BENCH_DIR");
+	int n;
+
+	*child = (struct child){ .http = free_port(), .https = free_port() };
+	n = snprintf(child->dir, sizeof(child->dir), "%s/voxbus-bench-XXXXXX",
+		     base ? base : "/tmp");
+	if ((size_t)n >= sizeof(child->dir) || !mkdtemp(child->dir))
+		die("BENCH_DIR");
 	(void)snprintf(child->config, sizeof(child->config), "%s/voxbus.yaml", child->dir);
 	(void)snprintf(child->admin, sizeof(child->admin), "%s/admin.sock", child->dir);
 	(void)snprintf(child->heap, sizeof(child->heap), "%s/heap", child->dir);
@@ -186,7 +189,7 @@ void child_log_in(const struct child *child, const char *basic, char session[64]
 
 void child_stop(struct child *child)
 {
-	char command[64];
+	char command[100];
 
 	(void)kill(child->pid, SIGTERM);
 	(void)waitpid(child->pid, NULL, 0);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT */
 /*
  * A voxbusd as a child of a benchmark: its start, what it costs, its end. It lives in a directory
- * of its own below /tmp, which goes with it. Whatever fails ends the program with a line. Another
+ * of its own below BENCH_DIR (/tmp), which goes with it. Whatever fails ends the program with a line. Another
  * server beside it can be such a child, too.
  */
 #ifndef VOXBUS_BENCH_CHILD_H
@@ -13,10 +13,10 @@
 
 struct child {
 	pid_t pid;
-	int http, https;         /* ports for which the configuration is */
-	char dir[32], admin[64]; /* the admin API's Unix socket */
-	char heap[64];           /* where child_heap's figures are */
-	char config[64];
+	int http, https;          /* ports for which the configuration is */
+	char dir[80], admin[100]; /* the admin API's Unix socket */
+	char heap[100];           /* where child_heap's figures are */
+	char config[100];
 };
 
 struct child_heap {
