@@ -18,7 +18,7 @@
 #include "journal/journal.h"
 
 enum { SLOTS_FIRST = 4, RETRY_MS = 1000 };
-enum { SLOT_SETTLED, SLOT_IN_FLIGHT, SLOT_GIVEN_BACK };
+enum { SLOT_SETTLED, SLOT_IN_FLIGHT, SLOT_GIVEN_BACK, SLOT_ASIDE };
 
 static struct cursor_slot *slot(const struct cursor *c, uint64_t seq)
 {
@@ -339,6 +339,22 @@ void cursor_settle(struct cursor *c, uint64_t seq, bool done)
 	wake(c);
 }
 
+void cursor_set_aside(struct cursor *c, uint64_t seq)
+{
+	struct cursor_slot *s = in_flight(c, seq);
+
+	if (s)
+		s->state = SLOT_ASIDE;
+}
+
+bool cursor_take_aside(struct cursor *c, uint64_t seq)
+{
+	if (seq < c->floor || seq >= c->next || slot(c, seq)->state != SLOT_ASIDE)
+		return false;
+	slot(c, seq)->state = SLOT_IN_FLIGHT;
+	return true;
+}
+
 void cursor_rewind(struct cursor *c)
 {
 	for (uint64_t seq = c->floor; seq < c->next; seq++)
@@ -355,6 +371,11 @@ uint64_t cursor_floor(const struct cursor *c)
 bool cursor_has_settled(const struct cursor *c, uint64_t seq)
 {
 	return seq < c->floor || (seq < c->next && slot(c, seq)->state == SLOT_SETTLED);
+}
+
+bool cursor_has_taken(const struct cursor *c, uint64_t seq)
+{
+	return cursor_has_settled(c, seq) || in_flight(c, seq);
 }
 
 int cursor_take(struct cursor *c, struct msg **ret)
@@ -382,7 +403,10 @@ unsigned cursor_returns(const struct cursor *c, uint64_t seq)
 
 uint64_t cursor_lag(const struct cursor *c)
 {
-	return c->stream->visible > c->floor ? c->stream->visible - c->floor : 0;
+	uint64_t from = c->next > c->stream->first ? c->next : c->stream->first;
+	uint64_t unread = c->stream->visible > from ? c->stream->visible - from : 0;
+
+	return unread + c->in_flight + c->given_back;
 }
 
 size_t cursor_in_flight(const struct cursor *c)

@@ -8,7 +8,8 @@
  *
  *   floor            next
  *     v                v
- *     [ a . a . r . .  )  not taken yet ...      a = settled, r = given back, . = in flight
+ *     [ a . a . r . s  )  not taken yet ...      a = settled, r = given back, . = in flight,
+ *                                                s = set aside
  */
 #ifndef VOXBUS_CORE_CURSOR_H
 #define VOXBUS_CORE_CURSOR_H
@@ -38,15 +39,24 @@ int cursor_take(struct cursor *cursor, struct msg **ret);
 /* done = true: settled for good; false: given back, to be taken again. A number not in flight is
  * ignored (a late answer after cursor_rewind). */
 void cursor_settle(struct cursor *cursor, uint64_t seq, bool done);
+/*
+ * Sets a message in flight aside: it keeps its place, holds up nobody behind it, and does not count
+ * as given back. Who did so takes it again by its number: true, or false when it is not aside.
+ */
+void cursor_set_aside(struct cursor *cursor, uint64_t seq);
+bool cursor_take_aside(struct cursor *cursor, uint64_t seq);
 /* Gives back everything that is in flight. */
 void cursor_rewind(struct cursor *cursor);
 uint64_t cursor_floor(const struct cursor *cursor);
 /* Whether that number was taken and settled (or skipped). */
 bool cursor_has_settled(const struct cursor *cursor, uint64_t seq);
+/* Whether somebody has it, or had it for good: not so if it waits, was given back or is set aside. */
+bool cursor_has_taken(const struct cursor *cursor, uint64_t seq);
 /* How often the message in flight was given back before. */
 unsigned cursor_returns(const struct cursor *cursor, uint64_t seq);
 /* Messages visible and not settled, those in flight included. */
 uint64_t cursor_lag(const struct cursor *cursor);
+/* Taken and not settled, those set aside included. */
 size_t cursor_in_flight(const struct cursor *cursor);
 
 #endif

@@ -10,8 +10,9 @@
  *   ANNOUNCE  yes          yes     "AppStart"   -       -           -       -
  *   COMMAND   yes          yes     HTTP method  url     unique_id   -       body
  *   REPLY     yes          yes     -            result  unique_id   HTTP    body of the answer
- *   DOCUMENT  -            -       -            -       -           -       a queue's item
+ *   DOCUMENT  -            CallSid -            -       -           -       a queue's item
  *
+ * A document that tells of a call (by webhook, in a queue *.xml) has the call's CallSid as its dialog.
  * A reply's target is the key of its command's recorded result (lane.h), if one is kept.
  */
 #ifndef VOXBUS_CORE_MSG_H
