@@ -8,6 +8,7 @@
  *
  *   path                        GET, HEAD      POST, PUT
  *   /<sid>/<queue>              session        open
+ *   /<sid>/<path>.xml, ../X     session        open; a call's request is held: call.h
  *   /<sid>/<application>        session        403
  *   /<sid>/events_<dialog>      session        403
  *   /<sid>/responses_<dialog>   session        403
@@ -21,6 +22,8 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "buses/longpoll/call.h"
+#include "buses/longpoll/call_events.h"
 #include "buses/longpoll/dedup.h"
 #include "buses/longpoll/longpoll_internal.h"
 #include "buses/longpoll/parcel.h"
@@ -58,7 +61,10 @@ static void queue_handle(struct longpoll *bus, struct http_request *request, str
 {
 	struct str method = http_request_info(request)->method;
 
-	if (str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")))
+	if (str_eq(method, STR("GET")) && topic_of(bus, key) == TOPIC_QUEUE &&
+	    call_is_webhook(request, key))
+		post_handle(bus, request, key);
+	else if (str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")))
 		read_queue(bus, request, key);
 	else if (str_eq(method, STR("POST")) || str_eq(method, STR("PUT")))
 		write_queue(bus, request, key);
@@ -83,6 +89,8 @@ static void handle(void *arg, struct http_request *request)
 	}
 	if (place_parse(info->path, &place, &e) < 0)
 		answer_problem(request, 400, NULL, 0, "%s", e.text);
+	else if (!str_eq(place.sid, account_sid(bus->account)) && call_resume(bus, request, &place))
+		return;
 	else if (!str_eq(place.sid, account_sid(bus->account)))
 		answer_problem(request, 404, NULL, 0,
 			       "the path must begin with the sid of an account that has queues");
@@ -118,6 +126,7 @@ static void destroy(void *self)
 	auths_abandon(bus);
 	commands_abandon(bus);
 	queues_destroy(bus);
+	bus->webhook = webhook_destroy(bus->webhook);
 	list_for_each_safe (it, &bus->applications)
 		free(container_of(it, struct application, link));
 	(void)failures_destroy(bus->failures);
@@ -218,6 +227,16 @@ static int mount(struct longpoll *bus, struct str prefix, http_handler fn, bool 
 	return err_set(e, rc, "can't serve %.*s: %s", STR_ARG(prefix), strerror(-rc));
 }
 
+static int make_calls(struct longpoll *bus, struct err *e)
+{
+	bus->webhook = webhook_create(&(struct webhook_options){ .loop = bus->env.loop,
+								 .log = bus->env.log,
+								 .park_ms = bus->conf->park_ms,
+								 .on_changed = call_events_changed,
+								 .arg = bus });
+	return bus->webhook ? 0 : err_set(e, -ENOMEM, "no memory");
+}
+
 static int start(void *self, struct err *e)
 {
 	struct longpoll *bus = self;
@@ -227,6 +246,8 @@ static int start(void *self, struct err *e)
 	if (dedup_create(bus->env.loop, streams_journal(streams), account_sid(bus->account),
 			 &bus->dedup) < 0)
 		return err_set(e, -ENOMEM, "no memory");
+	if (make_calls(bus, e) < 0)
+		return -ENOMEM;
 	hub_each_application(bus->env.hub, add_application, bus);
 	streams_watch(streams, &bus->unread);
 	bus->stored.prefix = str_skip(path, 1);
@@ -265,6 +286,7 @@ static void stop(void *self)
 static size_t stats(void *self, struct port_stat *ret, size_t n)
 {
 	const struct longpoll *bus = self;
+	const struct webhook *calls = bus->webhook;
 	const struct port_stat all[] = {
 		{ "waiters", "Polls that wait now.", true, bus->waiters },
 		{ "polls", "Polls taken.", false, bus->polls },
@@ -287,6 +309,16 @@ static size_t stats(void *self, struct port_stat *ret, size_t n)
 		{ "over_quota", "Publishes refused for the quota.", false, bus->over_quota },
 		{ "oversized", "Messages dropped because no answer could hold them.", false,
 		  bus->oversized },
+		{ "calls_held", "Calls whose requests wait for instructions.", true,
+		  calls ? webhook_count(calls, CALL_HELD) : 0 },
+		{ "calls_parked", "Calls that were answered and may ask again.", true,
+		  calls ? webhook_count(calls, CALL_PARKED) : 0 },
+		{ "calls_answered", "Requests of calls answered with instructions.", false,
+		  bus->calls_answered },
+		{ "calls_redirected", "Requests of calls told to come again.", false,
+		  bus->calls_redirected },
+		{ "calls_missed", "Events of calls that ended before anybody read of them.", false,
+		  bus->calls_missed },
 	};
 	size_t n_all = sizeof(all) / sizeof(all[0]);
 

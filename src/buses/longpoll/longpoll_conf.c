@@ -51,6 +51,22 @@ static const struct conf_key keys[] = {
 	  .doc = "When a publisher gets its 200: once the message is on the disk (durable), or at "
 		 "once (relaxed), which is faster and loses what was not written yet when the "
 		 "machine or the daemon dies. A publish may choose by durability= in its URL." },
+	{ "hold", CONF_DURATION, offsetof(struct longpoll_conf, hold_ms), .def = "10s", .min = 1000,
+	  .max = 60000,
+	  .doc = "How long the request of a call (call.xml) waits for instructions before it is "
+		 "answered with a Redirect to come again; `timeout` in its URL is stronger. Phone "
+		 "networks give a webhook some 15 seconds in all." },
+	{ "park", CONF_DURATION, offsetof(struct longpoll_conf, park_ms), .def = "15s", .min = 1000,
+	  .max = 600000,
+	  .doc = "How long a call that was answered is expected to ask again. Until then its "
+		 "unread "
+		 "event keeps its place and nobody gets it; then it is moved to `<path>/missed`." },
+	{ "disconnect_events", CONF_BOOL, offsetof(struct longpoll_conf, disconnect_events),
+	  .def = "off",
+	  .doc = "Whether a message with `PubSubEvent: disconnected` and the CallSid is put into "
+		 "the "
+		 "queue of a call's events when the phone network drops the call's last request "
+		 "before it was answered." },
 	{ 0 },
 };
 

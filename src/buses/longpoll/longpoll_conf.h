@@ -18,6 +18,9 @@ struct longpoll_conf {
 	int publish, durability;  /* one of the above */
 	uint64_t rate, burst;     /* messages published a second, at once; 0: no limit, the rate */
 	uint64_t quota;           /* bytes that wait; 0: no limit but the journal's */
+	uint64_t hold_ms;         /* of a call's request whose URL says nothing */
+	uint64_t park_ms;         /* how long an answered call is expected back */
+	bool disconnect_events;   /* a message when a caller leaves */
 };
 
 extern const struct conf_table longpoll_conf;

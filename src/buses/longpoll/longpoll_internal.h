@@ -7,6 +7,7 @@
  *                |- poll.c -> queue.c           those who wait
  *                |     `----> item.c, parcel.c  what they get, and what becomes of it
  *                |- post.c -> publish.c         what is posted to ordinary queues
+ *                |     `----> call.c            calls that are held until they are answered
  *                `- dialog_topic.c              commands of calls
  *
  * Whatever outlives a call is on a list of the port, so that the end of the port finds it.
@@ -22,11 +23,13 @@
 #include "core/cursor.h"
 #include "core/hub.h"
 #include "core/meter.h"
+#include "engines/webhook/webhook.h"
 #include "net/failures.h"
 #include "net/http_server.h"
 
 enum {
 	PATH_MAX_BYTES = 8192,    /* = the server's limit of a target */
+	CALL_NAME_MAX = 2048,     /* of <path>/<CallSid>: more than there can be */
 	ANSWER_MAX = 1024 * 1024, /* an answer of this many bytes gets no further message */
 	OBJECT_MAX = 3584 * 1024, /* of one message as JSON: what the server keeps, less framing */
 };
@@ -51,12 +54,15 @@ struct longpoll {
 	struct task closed;
 	uint64_t last_created_ns;
 	bool paused, stopped;
+	bool take_dead;             /* a poll with include=dead is taking messages */
 	struct buf path;            /* "/<sid>/" */
 	struct stream_meter stored; /* of all of the account's streams */
 	uint64_t rate_tokens, rate_filled_ms, refusal_logged_ms;
 	bool rate_filled, refusal_logged; /* these times mean something */
 	uint64_t waiters, polls, published, delivered, redelivered, auth_failures, oversized;
 	uint64_t signature_failures, limited, over_quota, repetitions;
+	struct webhook *webhook; /* the calls that are held */
+	uint64_t calls_answered, calls_redirected, calls_missed;
 };
 
 /* --- answer.c: all answers carry the headers that browsers ask for --- */
@@ -111,6 +117,15 @@ struct place {
 	char bytes[PATH_MAX_BYTES];
 };
 
+/* A queue of calls' events: its last segment ends in .xml. */
+bool place_is_of_calls(struct str key);
+/* Where instructions for a call are posted: <path>.xml/<CallSid>. */
+bool place_is_of_call(struct str key, struct str *ret_sid);
+/* The list of calls that were missed: <path>.xml/missed. */
+bool place_is_missed(struct str key, struct str *ret_path);
+/* <path>/<segment>, and <path>/missed, in `out`; p = NULL: it is too long. */
+struct str place_join(struct str path, struct str segment, char out[CALL_NAME_MAX]);
+struct str place_missed(struct str path, char out[CALL_NAME_MAX]);
 /* 0, or -EBADMSG and a sentence. */
 int place_parse(struct str path, struct place *ret, struct err *e);
 

@@ -13,6 +13,8 @@
 
 enum { KEY_MAX = 1024 };
 
+static const struct str missed = STR_INIT("missed");
+
 static bool has_control(struct str s)
 {
 	for (size_t i = 0; i < s.n; i++)
@@ -62,6 +64,52 @@ int place_parse(struct str path, struct place *ret, struct err *e)
 	if (has_control(decoded) || !str_is_utf8(decoded))
 		return err_set(e, -EBADMSG, "a queue's name is UTF-8 without control characters");
 	return normalise(ret, (size_t)n, e);
+}
+
+/* The last segment, and in *ret_path what comes before its slash; p = NULL: there is no slash. */
+static struct str last_segment(struct str key, struct str *ret_path)
+{
+	size_t n = key.n;
+
+	while (n && key.p[n - 1] != '/')
+		n--;
+	*ret_path = n ? str_make(key.p, n - 1) : str_make(NULL, 0);
+	return str_skip(key, n);
+}
+
+bool place_is_of_calls(struct str key)
+{
+	return str_ends(key, STR(".xml"));
+}
+
+bool place_is_of_call(struct str key, struct str *ret_sid)
+{
+	struct str path;
+
+	*ret_sid = last_segment(key, &path);
+	return path.p && place_is_of_calls(path) && !str_eq(*ret_sid, missed);
+}
+
+bool place_is_missed(struct str key, struct str *ret_path)
+{
+	struct str last = last_segment(key, ret_path);
+
+	return ret_path->p && place_is_of_calls(*ret_path) && str_eq(last, missed);
+}
+
+struct str place_join(struct str path, struct str segment, char out[CALL_NAME_MAX])
+{
+	if (path.n + 1 + segment.n > CALL_NAME_MAX)
+		return str_make(NULL, 0);
+	memcpy(out, path.p, path.n);
+	out[path.n] = '/';
+	memcpy(out + path.n + 1, segment.p, segment.n);
+	return str_make(out, path.n + 1 + segment.n);
+}
+
+struct str place_missed(struct str path, char out[CALL_NAME_MAX])
+{
+	return place_join(path, missed, out);
 }
 
 const struct application *application_find(const struct longpoll *bus, struct str name)

@@ -32,6 +32,7 @@ struct poll {
 	struct timer timeout;
 	unsigned char max;
 	bool empty_204; /* an empty answer is 204 instead of [] */
+	bool dead;      /* events of calls that can't be answered are wanted as well */
 };
 
 _Static_assert(sizeof(struct poll) <= 88, "a parked poll is small");
@@ -118,6 +119,23 @@ static bool poll_answer(struct queue *queue, struct http_request *request, size_
 	return true;
 }
 
+/* As poll_answer: what was missed, or else what the queue has, parked or not. */
+static bool poll_answer_dead(struct queue *queue, struct http_request *request, size_t max)
+{
+	struct longpoll *bus = queue_bus(queue);
+	struct queue *missed = queue_missed(queue);
+	bool answered = missed && poll_answer(missed, request, max);
+
+	if (missed)
+		queue_release(missed);
+	if (answered)
+		return true;
+	bus->take_dead = true;
+	answered = poll_answer(queue, request, max);
+	bus->take_dead = false;
+	return answered;
+}
+
 /* rc: how the answer began; -EPIPE: nobody is there any more. */
 static void finish_nothing(struct http_request *request, int rc)
 {
@@ -155,7 +173,8 @@ static enum served poll_serve(struct waiter *waiter)
 {
 	struct poll *poll = container_of(waiter, struct poll, waiter);
 
-	if (!poll_answer(waiter->queue, poll->request, poll->max))
+	if (poll->dead ? !poll_answer_dead(waiter->queue, poll->request, poll->max)
+		       : !poll_answer(waiter->queue, poll->request, poll->max))
 		return SERVED_NOTHING;
 	poll_free(poll);
 	return SERVED_DONE;
@@ -206,6 +225,7 @@ static void park(struct longpoll *bus, struct queue *queue, struct http_request 
 	poll->request = request;
 	poll->max = (unsigned char)params->max;
 	poll->empty_204 = params->empty_204;
+	poll->dead = params->dead;
 	timer_init(&poll->timeout, bus->env.loop, poll_timed_out, poll);
 	poll->waiter.ops = &poll_ops;
 	queue_wait(queue, &poll->waiter);
@@ -215,6 +235,12 @@ static void park(struct longpoll *bus, struct queue *queue, struct http_request 
 	}
 	http_request_on_gone(request, poll_gone, poll);
 	http_request_forget(request);
+}
+
+/* Whether the queue, which had nothing, may have something without a further message. */
+static bool may_come(struct queue *queue, const struct poll_params *params)
+{
+	return queue_is_held_up(queue) || (params->dead && queue_is_moving(queue));
 }
 
 void poll_handle(struct longpoll *bus, struct http_request *request, struct str key)
@@ -229,11 +255,13 @@ void poll_handle(struct longpoll *bus, struct http_request *request, struct str 
 		return;
 	}
 	bus->polls++;
-	if (!queue_has_waiters(queue) && poll_answer(queue, request, params.max)) {
+	queue_look_behind(queue);
+	if (!queue_has_waiters(queue) && (params.dead ? poll_answer_dead(queue, request, params.max)
+						      : poll_answer(queue, request, params.max))) {
 		queue_release(queue);
 		return;
 	}
-	if (params.timeout_ms || queue_is_held_up(queue)) {
+	if (params.timeout_ms || may_come(queue, &params)) {
 		park(bus, queue, request, &params);
 		return;
 	}

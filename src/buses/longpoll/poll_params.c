@@ -47,6 +47,14 @@ bool poll_params_of(const struct longpoll *bus, struct http_request *request,
 		}
 		ret->empty_204 = true;
 	}
+	if (param(query, STR("include"), text, &value)) {
+		if (!str_eq(value, STR("dead"))) {
+			answer_problem(request, 400, NULL, 0,
+				       "include may only be dead: events of calls that have ended");
+			return false;
+		}
+		ret->dead = true;
+	}
 	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
 		if (!param(query, later[i], text, &value))
 			continue;

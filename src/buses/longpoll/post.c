@@ -4,10 +4,13 @@
  *
  * The answer is empty, or, for a webhook whose sender wants instructions in XML, the empty
  * instruction. The client may go in between; the message is then kept all the same.
+ * Who posts instructions for a call is told whether the call has them (X-Delivered). A request of a
+ * call itself is not answered here, but held: call.c.
  */
 #include <errno.h>
 #include <stdlib.h>
 
+#include "buses/longpoll/call.h"
 #include "buses/longpoll/longpoll_internal.h"
 #include "buses/longpoll/publish.h"
 
@@ -15,6 +18,8 @@ struct posting {
 	struct publish publish;
 	struct http_request *request; /* NULL: the client has gone */
 	bool wants_xml;
+	size_t n;
+	char call[]; /* the queue, if it is where a call's instructions are posted */
 };
 
 static void post_gone(void *arg)
@@ -26,14 +31,20 @@ static void post_gone(void *arg)
 
 static void answer_published(struct posting *post)
 {
-	const struct http_header id = { STR("X-Message-Id"), str_from(post->publish.id) };
+	struct str call = str_make(post->call, post->n);
+	bool tells = call.n && !post->publish.repeated;
+	bool taken = tells && queue_deliver(post->publish.bus, call, post->publish.seq);
+	const struct http_header headers[] = {
+		{ STR("X-Message-Id"), str_from(post->publish.id) },
+		{ STR("X-Delivered"), taken ? STR("1") : STR("0") },
+	};
 
 	answer_reply(post->request,
 		     &(struct http_reply){
 			     .status = 200,
 			     .content_type = post->wants_xml ? STR("application/xml") : STR(""),
-			     .headers = &id,
-			     .n_headers = 1,
+			     .headers = headers,
+			     .n_headers = tells ? 2 : 1,
 			     .body = post->wants_xml ? STR("<Response/>") : STR("") });
 }
 
@@ -66,21 +77,41 @@ static bool accepts_xml(const struct http_request *request)
 	return false;
 }
 
+static struct posting *post_create(struct http_request *request, struct str key)
+{
+	struct str sid;
+	size_t n = place_is_of_call(key, &sid) ? key.n : 0;
+	struct posting *post = calloc(1, sizeof(*post) + n);
+
+	if (!post)
+		return NULL;
+	post->request = request;
+	post->wants_xml = accepts_xml(request);
+	post->n = n;
+	memcpy(post->call, key.p, n);
+	return post;
+}
+
+static void post_message(struct longpoll *bus, struct http_request *request, struct str key,
+			 const struct document *document)
+{
+	struct posting *post = post_create(request, key);
+
+	if (!post)
+		answer_refused(request, -ENOMEM);
+	else if (publish_append(&post->publish, bus, request, key, document, post_done))
+		http_request_on_gone(request, post_gone, post);
+	else
+		free(post);
+}
+
 void post_handle(struct longpoll *bus, struct http_request *request, struct str key)
 {
 	struct document document;
 
 	if (!publish_read(bus, request, &document))
 		return;
-	struct posting *post = calloc(1, sizeof(*post));
-	if (!post) {
-		answer_refused(request, -ENOMEM);
-	} else if (publish_append(&post->publish, bus, request, key, &document, post_done)) {
-		post->request = request;
-		post->wants_xml = accepts_xml(request);
-		http_request_on_gone(request, post_gone, post);
-	} else {
-		free(post);
-	}
+	if (!call_handle(bus, request, key, &document))
+		post_message(bus, request, key, &document);
 	document_fini(&document);
 }

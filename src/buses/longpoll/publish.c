@@ -92,8 +92,7 @@ void publishes_abandon(struct longpoll *bus)
 		finish(container_of(bus->publishes.next, struct publish, link), -ECANCELED);
 }
 
-/* Created is strictly increasing, even where the clock is not. */
-static uint64_t created_now(struct longpoll *bus)
+uint64_t publish_created(struct longpoll *bus)
 {
 	uint64_t now_ns = clock_wall_ns();
 
@@ -145,20 +144,23 @@ bool publish_read(struct longpoll *bus, struct http_request *request, struct doc
 }
 
 /* What is in bus->scratch as a message. */
-static struct msg *make_message(struct longpoll *bus, const struct publish *publish,
-				struct stream *stream, struct str key, const struct terms *terms)
+static struct msg *make_message(const struct publish *publish, struct str key,
+				const struct document *document, const struct terms *terms)
 {
+	struct longpoll *bus = publish->bus;
 	struct blob *payload = blob_create(buf_str(&bus->scratch));
+	struct str sid = document_param(document, STR("CallSid"));
 
 	if (!payload)
 		return NULL;
 	struct msg *msg = msg_create(&(struct msg){
 		.kind = MSG_DOCUMENT,
-		.seq = stream_next(stream),
+		.seq = publish->seq,
 		.wall_ns = bus->last_created_ns,
 		.ttl_ms = terms->ttl_ms,
 		.expires_ms = terms->ttl_ms ? loop_now(bus->env.loop) + terms->ttl_ms : 0,
 		.topic = key,
+		.dialog = place_is_of_calls(key) && call_sid_is_good(sid) ? sid : STR(""),
 		.id = str_from(publish->id),
 		.content_type = STR("application/json"),
 		.payload = payload });
@@ -167,14 +169,15 @@ static struct msg *make_message(struct longpoll *bus, const struct publish *publ
 }
 
 /* Appends what is in bus->scratch. 0, or why not. */
-static int append(struct longpoll *bus, struct publish *publish, struct str key,
+static int append(struct publish *publish, struct str key, const struct document *document,
 		  const struct terms *terms)
 {
-	struct stream *stream = place_stream(bus, key, true);
+	struct stream *stream = place_stream(publish->bus, key, true);
 
 	if (!stream)
 		return -ENOMEM;
-	auto_msg struct msg *msg = make_message(bus, publish, stream, key, terms);
+	publish->seq = stream_next(stream);
+	auto_msg struct msg *msg = make_message(publish, key, document, terms);
 	int rc = -ENOMEM;
 	if (msg)
 		rc = terms->relaxed ? stream_append_relaxed(stream, msg, on_appended, publish)
@@ -204,10 +207,10 @@ static int store(struct publish *publish, struct http_request *request, struct s
 	buf_clear(&bus->scratch);
 	if (rc == 0)
 		rc = document_write(&bus->scratch, document, str_from(publish->id),
-				    created_now(bus));
+				    publish_created(bus));
 	if (rc == 0 && !limits_have_room(bus, request, buf_len(&bus->scratch)))
 		return -EDQUOT;
-	return rc < 0 ? rc : append(bus, publish, key, &terms);
+	return rc < 0 ? rc : append(publish, key, document, &terms);
 }
 
 bool publish_append(struct publish *publish, struct longpoll *bus, struct http_request *request,

@@ -12,6 +12,8 @@
 #ifndef VOXBUS_LONGPOLL_PUBLISH_H
 #define VOXBUS_LONGPOLL_PUBLISH_H
 
+#include <stdint.h>
+
 #include "base/list.h"
 #include "buses/longpoll/document.h"
 #include "loop/loop.h"
@@ -39,6 +41,7 @@ struct publish {
 	struct dedup_entry *entry; /* until it is durable; NULL: it is not remembered */
 	struct list repetitions;   /* struct publish.link: what came again meanwhile */
 	bool repeated;             /* it was published before: nothing was stored now */
+	uint64_t seq;              /* of the message in its queue, unless it is a repetition */
 	char id[PUBLISH_ID_SIZE];  /* of the message, for X-Message-Id; of the first one's */
 };
 
@@ -54,5 +57,7 @@ bool publish_read(struct longpoll *bus, struct http_request *request, struct doc
  */
 bool publish_append(struct publish *publish, struct longpoll *bus, struct http_request *request,
 		    struct str key, const struct document *document, publish_done_fn done);
+/* The time of a message that is made now: strictly increasing, even where the clock is not. */
+uint64_t publish_created(struct longpoll *bus);
 
 #endif

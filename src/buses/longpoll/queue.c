@@ -20,6 +20,7 @@
 #include <errno.h>
 #include <stdlib.h>
 
+#include "buses/longpoll/call_events.h"
 #include "buses/longpoll/longpoll_internal.h"
 #include "core/queue_view.h"
 
@@ -31,10 +32,11 @@ enum {
 struct queue {
 	struct map_node node; /* longpoll.queues; its key is ours */
 	struct longpoll *bus;
-	struct stream *stream; /* NULL: nothing has been there since its first poll */
-	struct cursor *cursor; /* with the stream */
-	struct list waiters;   /* struct waiter.link: longest-waiting first */
-	struct list serving;   /* longpoll.serving */
+	struct stream *stream;      /* NULL: nothing has been there since its first poll */
+	struct cursor *cursor;      /* with the stream */
+	struct call_events *events; /* with the cursor, if the messages are of calls; else NULL */
+	struct list waiters;        /* struct waiter.link: longest-waiting first */
+	struct list serving;        /* longpoll.serving */
 	char key[];
 };
 
@@ -43,6 +45,8 @@ _Static_assert(sizeof(struct queue) <= 96, "a queue without messages is small");
 /* True: there may be more for those who still wait. The queue may be gone afterwards. */
 static bool queue_serve(struct queue *queue)
 {
+	if (queue->events)
+		call_events_sort(queue->events);
 	if (!list_empty(&queue->waiters)) {
 		struct waiter *waiter = container_of(queue->waiters.next, struct waiter, link);
 		enum served served = waiter->ops->serve(waiter);
@@ -70,20 +74,23 @@ void queues_serve(void *arg)
 		list_del(&queue->serving);
 		assert(bus->serving.next != &queue->serving); /* which analysers can't see */
 		if (queue_serve(queue))
-			list_add_tail(&bus->serving, &queue->serving);
+			queue_wake(queue);
 	}
 	if (!list_empty(&bus->serving))
 		task_defer(&bus->serve);
 }
 
-/* The cursor has something. */
-static void queue_ready(void *arg)
+void queue_wake(struct queue *queue)
 {
-	struct queue *queue = arg;
-
 	if (list_empty(&queue->serving))
 		list_add_tail(&queue->bus->serving, &queue->serving);
 	task_defer(&queue->bus->serve);
+}
+
+/* The cursor has something. */
+static void queue_ready(void *arg)
+{
+	queue_wake(arg);
 }
 
 /* Begins to read the stream: 0 or -ENOMEM. */
@@ -91,9 +98,17 @@ static int queue_attach(struct queue *queue, struct stream *stream)
 {
 	int rc = cursor_create(stream, CURSOR_REQUIRED, WINDOW, queue_ready, queue, &queue->cursor);
 
-	if (rc == 0)
-		queue->stream = stream_ref(stream);
-	return rc;
+	if (rc < 0)
+		return rc;
+	if (place_is_of_calls(queue->node.key)) {
+		queue->events = call_events_create(queue, queue->cursor);
+		if (!queue->events) {
+			queue->cursor = cursor_destroy(queue->cursor);
+			return -ENOMEM;
+		}
+	}
+	queue->stream = stream_ref(stream);
+	return 0;
 }
 
 void queues_unread(void *arg, struct stream *stream)
@@ -103,16 +118,20 @@ void queues_unread(void *arg, struct stream *stream)
 
 	if (!str_starts(name, sid) || name.n == sid.n || name.p[sid.n] != '/')
 		return;
-	struct map_node *node = map_find(&bus->queues, str_skip(name, sid.n + 1));
+	struct str key = str_skip(name, sid.n + 1);
+	struct map_node *node = map_find(&bus->queues, key);
 	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
 	/* Without memory the next message, or the next poll, tries again. */
-	if (queue && !queue->cursor)
+	if (!queue && place_is_of_calls(key))
+		(void)queue_open(bus, key); /* calls die although nobody reads of them */
+	else if (queue && !queue->cursor)
 		(void)queue_attach(queue, stream);
 }
 
 static void queue_destroy(struct queue *queue)
 {
 	list_del(&queue->serving);
+	queue->events = call_events_destroy(queue->events);
 	if (queue->cursor) {
 		/* Nobody else reads it; without its cursor the stream would keep what is settled. */
 		stream_trim(queue->stream, cursor_floor(queue->cursor));
@@ -181,6 +200,8 @@ struct str queue_key(const struct queue *queue)
 
 int queue_take(struct queue *queue, struct msg **ret)
 {
+	if (queue->events)
+		return call_events_take(queue->events, queue->bus->take_dead, ret);
 	return queue->cursor ? cursor_take(queue->cursor, ret) : 0;
 }
 
@@ -199,6 +220,33 @@ bool queue_is_held_up(const struct queue *queue)
 	return queue->cursor && cursor_lag(queue->cursor) > cursor_in_flight(queue->cursor);
 }
 
+bool queue_is_moving(const struct queue *queue)
+{
+	return queue->events && call_events_moving(queue->events);
+}
+
+struct queue *queue_missed(struct queue *queue)
+{
+	char bytes[CALL_NAME_MAX];
+	struct str key;
+
+	if (!place_is_of_calls(queue->node.key))
+		return NULL;
+	key = place_missed(queue->node.key, bytes);
+	return key.p ? queue_open(queue->bus, key) : NULL;
+}
+
+void queue_look_behind(struct queue *queue)
+{
+	struct queue *calls = NULL;
+	struct str path;
+
+	if (place_is_missed(queue->node.key, &path))
+		calls = queue_open(queue->bus, path);
+	if (calls)
+		queue_release(calls);
+}
+
 uint64_t queue_length(struct longpoll *bus, struct str key)
 {
 	struct map_node *node = map_find(&bus->queues, key);
@@ -206,7 +254,8 @@ uint64_t queue_length(struct longpoll *bus, struct str key)
 	uint64_t length;
 
 	if (queue && queue->cursor)
-		return cursor_lag(queue->cursor);
+		return cursor_lag(queue->cursor) -
+		       (queue->events ? call_events_hidden(queue->events) : 0);
 	struct stream *stream = place_stream(bus, key, false);
 	if (!stream)
 		return 0;
@@ -227,7 +276,8 @@ void queue_look_at(const struct longpoll *bus, struct str key, struct queue_view
 	if (!queue->cursor)
 		return;
 	/* The cursor's floor may be below what was purged, while something is under way. */
-	view->under_way = cursor_in_flight(queue->cursor);
+	view->under_way = cursor_in_flight(queue->cursor) -
+			  (queue->events ? call_events_count(queue->events) : 0);
 	if (cursor_lag(queue->cursor) < view->messages)
 		view->messages = cursor_lag(queue->cursor);
 	if (view->messages < view->under_way)
@@ -247,10 +297,36 @@ void queue_drop_returned(struct longpoll *bus, struct str key)
 	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
 	struct msg *msg;
 
+	if (queue && queue->events)
+		call_events_purge(queue->events);
 	while (queue && queue->cursor && cursor_take(queue->cursor, &msg) > 0) {
 		cursor_settle(queue->cursor, msg->seq, true);
 		(void)msg_unref(msg);
 	}
+}
+
+/* Whether somebody has the message, or had it and it was settled. */
+static bool was_taken(struct longpoll *bus, struct str key, uint64_t seq)
+{
+	struct stream *stream = place_stream(bus, key, false);
+	struct map_node *node = map_find(&bus->queues, key);
+	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
+	bool trimmed = !stream || stream_first(stream) > seq;
+
+	if (stream)
+		(void)stream_unref(stream);
+	return trimmed || (queue && queue->cursor && cursor_has_taken(queue->cursor, seq));
+}
+
+bool queue_deliver(struct longpoll *bus, struct str key, uint64_t seq)
+{
+	for (int i = 0; i < SERVED_A_TURN && !was_taken(bus, key, seq); i++) {
+		struct map_node *node = map_find(&bus->queues, key);
+
+		if (!node || !queue_serve(container_of(node, struct queue, node)))
+			break;
+	}
+	return was_taken(bus, key, seq);
 }
 
 bool queue_has_waiters(const struct queue *queue)
@@ -262,6 +338,13 @@ void queue_wait(struct queue *queue, struct waiter *waiter)
 {
 	waiter->queue = queue;
 	list_add_tail(&queue->waiters, &waiter->link);
+	queue->bus->waiters++;
+}
+
+void queue_wait_first(struct queue *queue, struct waiter *waiter)
+{
+	waiter->queue = queue;
+	list_add_head(&queue->waiters, &waiter->link);
 	queue->bus->waiters++;
 }
 

@@ -61,6 +61,12 @@ unsigned queue_returns(const struct queue *queue, uint64_t seq);
 
 /* Whether messages are there that only the disk, or others that are under way, keep from being taken. */
 bool queue_is_held_up(const struct queue *queue);
+/* Whether events of dead calls are on their way from here to <path>/missed. */
+bool queue_is_moving(const struct queue *queue);
+/* The list of missed calls of a queue of calls, to be released; NULL: it is no such queue, or no memory. */
+struct queue *queue_missed(struct queue *queue);
+/* Of a list of missed calls: its calls' queue is looked at, for what a restart has left there. */
+void queue_look_behind(struct queue *queue);
 /* Messages of the queue of that key that nobody has got yet. */
 uint64_t queue_length(struct longpoll *bus, struct str key);
 
@@ -71,10 +77,19 @@ void queue_look_at(const struct longpoll *bus, struct str key, struct queue_view
 void queues_each_bare(const struct longpoll *bus, void (*fn)(void *arg, struct str key), void *arg);
 /* Its stream was emptied: what has been given back goes, too. */
 void queue_drop_returned(struct longpoll *bus, struct str key);
+/*
+ * Serves those who wait on the queue of that key now, instead of in a later turn, up to that message:
+ * whether somebody has taken it. Not from inside ops->serve.
+ */
+bool queue_deliver(struct longpoll *bus, struct str key, uint64_t seq);
+/* In a later turn its waiters are served, and its messages sorted. */
+void queue_wake(struct queue *queue);
 
 bool queue_has_waiters(const struct queue *queue);
 /* Puts it behind the others that wait; ops is set. */
 void queue_wait(struct queue *queue, struct waiter *waiter);
+/* Puts it before all others: for the request of a call, of which only the newest counts. */
+void queue_wait_first(struct queue *queue, struct waiter *waiter);
 /* Takes it out; the queue may then be released. */
 void queue_leave(struct waiter *waiter);
 
