@@ -259,13 +259,14 @@ int pubsub_add_path(const struct pubsub *p, struct buf *out, const char *queue)
 static void on_done(void *arg, int rc, const struct http_response *response)
 {
 	struct pubsub *p = arg;
-	struct str id = STR("");
 
 	p->rc = rc;
 	if (rc == 0) {
 		p->answer->status = response->status;
 		p->rc = buf_add(&p->answer->body, response->body);
-		id = http_find_header(response->headers, response->n_headers, STR("X-Message-Id"));
+		struct str id = http_find_header(response->headers, response->n_headers,
+						 STR("X-Message-Id"));
+
 		(void)snprintf(p->answer->id, sizeof(p->answer->id), "%.*s", STR_ARG(id));
 	}
 	loop_stop(p->loop);
