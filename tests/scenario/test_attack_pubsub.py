@@ -506,3 +506,32 @@ def test_messages_of_attackers_and_of_others_do_not_mix(bus):
     got = drain(p, "mixed")
     assert [m["Body"] for m in got] == stored
     assert [urllib.parse.urlsplit(m["Url"]).query for m in got] == [f"n={i}" for i in range(len(stored))]
+
+
+def test_who_goes_in_the_middle_of_an_answer_has_got_nothing(bus):
+    d, p = bus
+    readers, each = 4, 5
+    for i in range(readers * each):
+        assert p.post("big", f"{i:03} " + "x" * 200000, "text/plain").status == 200
+    socks = []
+    for _ in range(readers):
+        s = socket.socket()
+        s.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+        s.settimeout(20)
+        s.connect(("127.0.0.1", d.http_port))
+        s.sendall(f"GET /{SID}/big?max={each} HTTP/1.1\r\nHost: h\r\nAuthorization: {p.session}\r\n\r\n".encode())
+        select.select([s], [], [], 5)
+        socks.append(s)
+    assert p.poll("big", timeout=0) == [], "all are under way"
+    for i, s in enumerate(socks):
+        assert s.recv(1000)
+        if i % 2:
+            s.close()  # with unread bytes: a reset
+        else:
+            s.shutdown(socket.SHUT_RDWR)
+    back = []
+    wait_until(lambda: back.extend(p.poll("big", timeout=1, max=100)) or len(back) >= readers * each, 20)
+    assert [int(m["Body"][:3]) for m in back] == list(range(readers * each)), "each once, in order"
+    assert all(m["Redelivered"] == 1 and len(m["Body"]) == 200004 for m in back)
+    for s in socks:
+        s.close()
