@@ -11,7 +11,8 @@ import time
 import pytest
 
 import harness
-from harness import SID, TOKEN, VOXBUS, wait_until
+from certificates import Certificates
+from harness import SID, TOKEN, VOXBUS, free_port, wait_until
 
 ACCOUNT = {"VOXBUS_SID": SID, "VOXBUS_TOKEN": TOKEN}
 
@@ -227,3 +228,28 @@ def test_the_account_that_the_daemon_made_is_found(daemon):
     assert listen == [d.url]
     assert fine(voxbus(d, "--url", d.url, "publish", "q", "-d", "y", env=env))
     assert fine(voxbus(d, "poll", "--url", d.url, "q", env=env)).endswith(" y\n")
+
+
+def test_tls_is_checked_unless_it_shall_not_be(daemon, tmp_path):
+    pki, port, admin = Certificates(tmp_path), free_port(), free_port()
+    pair = pki.issue("server")
+    tls = {"certificate": str(pair.certificate), "key": str(pair.key)}
+    token = tmp_path / "token"
+    token.write_text("x" * 32 + "\n")
+    d = daemon({"http": {"listen": [f"127.0.0.1:{port}"], "tls": tls}}, http_port=port)
+    d.wait_ready()
+    d.expect_log("TLS refused")
+    assert json.loads(d.admin("GET", "/api/status").body)["http"]["listen"] == [f"https://127.0.0.1:{port}"]
+    fine(voxbus(d, "--cacert", pki.ca, "publish", "q", "-d", "x"))
+    assert fine(voxbus(d, "--insecure", "poll", "q")).endswith(" x\n")
+    assert fine(voxbus(d, "--cacert", pki.ca, "poll", "q", "--timeout", "0", "--url", f"https://127.0.0.1:{port}")) == ""
+    refused(voxbus(d, "publish", "q", "-d", "x"), 1, "is not believed", "--cacert", f"127.0.0.1:{port}")
+    refused(voxbus(d, "--cacert", "/nowhere", "publish", "q", "-d", "x"), 1, "/nowhere")
+    refused(voxbus(d, "publish", "q", "-d", "x", "--url", f"http://127.0.0.1:{port}"), 1, "400", "https://")
+    e = daemon({"admin": {"listen": f"127.0.0.1:{admin}", "tls": tls, "token_file": str(token)}}, wait=False)
+    on = ("--url", f"https://127.0.0.1:{admin}", "--token-file", token)
+    wait_until(lambda: voxbus(e, "--cacert", pki.ca, *on, "status").returncode == 0)
+    assert fine(voxbus(e, "--insecure", *on, "queue", "list")) == "no queues\n"
+    refused(voxbus(e, *on, "status"), 1, "is not believed", "--cacert")
+    refused(voxbus(e, "--cacert", pki.ca, "--url", on[1], "queue", "list"), 1, "--token-file")
+    e.expect_log("TLS refused")
