@@ -18,4 +18,5 @@ struct http_origin {
  * they were received. 0 or as buf_add. While nobody has gone.
  */
 int http_request_url(const struct http_request *request, struct buf *ret);
+
 #endif
