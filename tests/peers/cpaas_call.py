@@ -79,7 +79,8 @@ class Party:
         text = answer.body.decode("utf-8", "replace")
         kind = answer.headers.get("content-type", "no content type")
         again = f", attempt {answer.attempt}" if answer.attempt > 1 else ""
-        self.tell(f"{answer.status} after {answer.seconds:.2f} s{again}: {kind}, {len(answer.body)} bytes  {text}")
+        self.tell(f"{answer.status} after {answer.seconds:.2f} s{again}: {kind}, {len(answer.body)} bytes  "
+                  + " ".join(text.split()))
         if answer.status != 200:
             raise CallFailed(f"{method} {url}: HTTP {answer.status}: {text[:300]}")
         if not text.strip():

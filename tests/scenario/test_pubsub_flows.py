@@ -10,12 +10,14 @@ import re
 import subprocess
 import threading
 import time
+import urllib.parse
 
 import pytest
 
 import harness
-from cpaas_call import Message
+from cpaas_call import PLACES, Message
 from cpaas_http import Webhook
+from flows import EXAMPLES
 from harness import SID, TOKEN
 
 
@@ -68,5 +70,103 @@ def sms_flow(flows, text="See you at 5"):
     assert got["FormParams"]["Body"] == text and got["FormParams"]["MessageSid"] == message.sid
 
 
+def hello_flow(flows):
+    """Ends as it does in life: the caller hears the greeting, is put on hold again, and hangs up."""
+    script = flows.script("hello-call.sh")
+    script.wait_line("waiting")
+    call = flows.call()
+    assert script.result() == 0, script.lines
+    assert f"answering {call.sid}" in script.lines
+    flows.hear(call, "Hello World")
+    time.sleep(0.5)  # the Redirect: held at call.xml a second time
+    call.hang_up()
+    assert call.join(5).ok and call.ended == "caller" and call.heard == ["Hello World"]
+    return call
+
+
+def gather_flow(flows, keys="12", thanks="12"):
+    script = flows.script("gather-call.sh")
+    script.wait_line("waiting")
+    call = flows.call(keys=[keys])
+    assert script.result() == 0, (script.lines, call.asked)
+    assert f"Got Digits: {thanks}" in script.lines
+    call.join(10)
+    assert call.ok and call.ended == "hangup", call.failure
+    assert call.heard == ["Please enter two digits", f"Thank you for entering {thanks}"]
+    action = urllib.parse.urlsplit(call.asked[1].url)
+    assert action.path == f"/{SID}/calls/events/NodeId-11/{call.sid}.xml"
+    assert action.query == "event-type=gather-action&callId=callID&routeId=routeId&mediaRequestID=requestId"
+    assert any("raw &" in note for note in call.notes), "the script's document has its raw &"
+    return call
+
+
 def test_sms_loop(flows):
     sms_flow(flows)
+
+
+@pytest.mark.limit(90)
+def test_hello_world(flows):
+    hello_flow(flows)
+
+
+@pytest.mark.limit(90)
+@pytest.mark.parametrize("keys,thanks", [("12", "12"), ("7#", "7")])
+def test_gather(flows, keys, thanks):
+    gather_flow(flows, keys, thanks)
+
+
+def test_gather_without_digits(flows):
+    """The document goes on behind <Gather>; the script is told nothing, and waits out its 30 s."""
+    script = flows.script("gather-call.sh")
+    script.wait_line("waiting")
+    call = flows.call()
+    assert call.join(20).ok and call.ended == "hangup"
+    assert call.heard == ["Please enter two digits", "No digits detected"]
+    assert script.process.poll() is None, script.lines
+
+
+@pytest.mark.limit(180)
+@pytest.mark.parametrize("end", ["stop", "kill"])
+def test_all_scripts_one_after_the_other_and_again_after_a_restart(flows, end):
+    """The trap: hello's last Redirect leaves an event of a dead call; gather must get its own caller's."""
+    dead = []
+    for again in (False, True):
+        if again:
+            getattr(flows.daemon, end)()
+            flows.daemon.start()
+        sms_flow(flows)
+        dead.append(hello_flow(flows).sid)
+        gather_flow(flows)
+        dead.append(hello_flow(flows).sid)
+    # After a kill -9 a call is expected back for 15 s before it counts as dead.
+    flows.wait_length("call.xml/missed", 4, timeout=30)
+    missed = [m["FormParams"]["CallSid"] for m in flows.poll("call.xml/missed", timeout=1)]
+    assert sorted(missed) == sorted(dead)
+    assert flows.poll(timeout=0) == []
+
+
+def test_nothing_before_the_call_sid_looks_like_one(flows):
+    call = flows.call()
+    raw = flows.pubsub.request("GET", flows.pubsub.target("call.xml", session=flows.pubsub.session,
+                                                          timeout="10s")).body.decode()
+    assert raw.count("CALIFORNIA CITY") == 2 and '"CallerState":"CA"' in raw and '"FromZip":"93505"' in raw
+    assert re.search(r"CA\w*", raw)[0] == call.sid
+    form = json.loads(raw)[0]["FormParams"]
+    assert list(form) == sorted(form) and PLACES.items() <= form.items()
+
+
+# ---------------------------------------------------------------- the program
+
+def test_the_example_runs_against_the_daemon(flows):
+    script = flows.script("hello-call.sh")
+    script.wait_line("waiting")
+    env = {"VOXBUS_URL": flows.daemon.url, "VOXBUS_SID": SID, "VOXBUS_TOKEN": TOKEN}
+    done = harness.run_program(EXAMPLES / "cpaas-sim", "--hang-up", "3", "--speed", "20", "--expect", "Hello World",
+                               timeout=20, env=env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "hears: Hello World" in done.stdout and "the caller hangs up" in done.stdout
+    assert script.result() == 0
+    assert any(line.endswith("<Response> <Say>Hello World</Say> <Redirect>/%s/call.xml</Redirect></Response>" % SID)
+               for line in done.stdout.splitlines()), done.stdout
+    done = harness.run_program(EXAMPLES / "cpaas-sim", "--hang-up", "1", timeout=20, env=env)
+    assert done.returncode == 1 and "heard nothing" in done.stdout
