@@ -107,7 +107,7 @@ def test_an_event_keeps_its_place_while_its_call_is_between_redirect_and_resume(
 
 def test_a_call_that_does_not_come_back_is_missed(flows):
     assert flows.pubsub.post("call.xml", "CallSid=CA1", FORM, session=False, timeout="200ms").status == 200
-    got = flows.poll("call.xml/missed", timeout=25)
+    got = flows.poll("call.xml/missed", timeout=10)
     assert [m["FormParams"]["CallSid"] for m in got] == ["CA1"]
     assert flows.poll(timeout=0) == []
 
