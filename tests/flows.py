@@ -64,9 +64,9 @@ class Flows:
         self.scripts.append(Script(self.daemon, name))
         return self.scripts[-1]
 
-    def call(self, path="call.xml", **options):
+    def call(self, path="call.xml", base=None, **options):
         webhook = Webhook(**{k: options.pop(k) for k in ("token", "timeout", "retries", "retry_delay", "via") if k in options})
-        call = Call(webhook, f"{self.daemon.url}/{SID}/{path}", SID, speed=SPEED, hang_up_after=45, **options)
+        call = Call(webhook, f"{base or self.daemon.url}/{SID}/{path}", SID, speed=SPEED, hang_up_after=45, **options)
         self.calls.append(call)
         return call.start()
 

@@ -17,7 +17,7 @@ import pytest
 import harness
 from cpaas_call import PLACES, Message
 from cpaas_http import Webhook
-from flows import EXAMPLES
+from flows import CONFIG, EXAMPLES, FORM, Flows
 from harness import SID, TOKEN, wait_until
 
 
@@ -172,3 +172,47 @@ def test_the_example_runs_against_the_daemon(flows):
                for line in done.stdout.splitlines()), done.stdout
     done = harness.run_program(EXAMPLES / "cpaas-sim", "--hang-up", "1", timeout=20, env=env)
     assert done.returncode == 1 and "heard nothing" in done.stdout
+
+
+# ---------------------------------------------------------------- signed webhooks
+
+PUBLIC = "https://vb.example.com"
+
+
+@pytest.fixture
+def signed(daemon):
+    """As behind a reverse proxy: the platform signs the public URL, requests come to the daemon's port."""
+    bus = {**CONFIG["buses"][0], "publish": "signed-or-session"}
+    http_port = harness.free_port()
+    d = daemon({"http": {"listen": [f"127.0.0.1:{http_port}"], "public_url": PUBLIC}, "buses": [bus]},
+               http_port=http_port)
+    f = Flows(d)
+    yield f
+    f.end()
+
+
+def test_a_signed_call_is_answered_by_a_session(signed):
+    call = signed.call(base=PUBLIC, token=TOKEN, via=signed.daemon.url)
+    assert signed.wait_event(call)["Hostname"] == "vb.example.com"
+    assert signed.answer(call, "<Hangup/>").status == 401, "documents, too, are for those who may publish"
+    text = "<Response><Redirect>?step=2&amp;x=a+b</Redirect></Response>"
+    assert signed.pubsub.post(f"call.xml/{call.sid}", text, FORM).status == 200
+    signed.wait_event(call)  # the Redirect's query was signed, too
+    assert signed.pubsub.post(f"call.xml/{call.sid}", "<Response><Say>x</Say></Response>", FORM).status == 200
+    assert call.join(10).ok and call.heard == ["x"], call.failure
+
+
+def test_a_signed_text_message_is_taken_and_others_are_not(signed):
+    signed.daemon.expect_log("signature refused")
+
+    def send(token, base=PUBLIC):
+        webhook = Webhook(token=token, via=signed.daemon.url, retries=0)
+        return Message(webhook, f"{base}/{SID}/SMS", SID, "hi & bye").run()
+
+    assert send(TOKEN).ok
+    assert [m["FormParams"]["Body"] for m in signed.poll("SMS", timeout=5)] == ["hi & bye"]
+    assert "HTTP 401" in send(None).failure
+    for message in (send("another-token"), send(TOKEN, base="http://vb.example.com")):
+        assert "HTTP 403" in message.failure and f"{PUBLIC}/{SID}/SMS" in message.failure, "which URL was checked"
+    signed.daemon.wait_log("signature refused")
+    assert signed.poll("SMS", timeout=0) == []
