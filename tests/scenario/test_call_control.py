@@ -6,6 +6,8 @@ import threading
 import time
 import urllib.parse
 
+import pytest
+
 from flows import FORM
 from harness import SID, wait_until
 
@@ -119,6 +121,30 @@ def test_a_caller_who_hangs_up_while_held_is_missed(flows):
     got = flows.poll("call.xml/missed", timeout=10)
     assert [m["FormParams"]["CallSid"] for m in got] == [call.sid]
     assert got[0]["FormParams"]["From"] and flows.poll(timeout=0) == []
+
+
+def test_events_of_calls_that_are_not_held_can_be_had_too(flows):
+    assert flows.pubsub.post("call.xml", "CallSid=CA1", FORM, session=False, timeout="200ms").status == 200
+    assert flows.poll(timeout=0) == []
+    assert [m["FormParams"]["CallSid"] for m in flows.poll(timeout=1, include="dead")] == ["CA1"]
+
+
+@pytest.mark.parametrize("headers", [{"I-Twilio-Idempotency-Token": "t1"}, {"X-Zang-Attempt": "2"}])
+def test_a_retry_takes_over(flows, headers):
+    """Two requests of one call are open at a time: the newer gets the document, the older its Redirect."""
+    old, new = [], []
+    first = {**headers, **({"X-Zang-Attempt": "1"} if "X-Zang-Attempt" in headers else {})}
+    threads = [flows.post_held(f"CallSid=CA1&AccountSid={SID}", old, first)]
+    time.sleep(0.5)
+    threads.append(flows.post_held(f"CallSid=CA1&AccountSid={SID}", new, headers))
+    time.sleep(0.5)
+    assert len(flows.poll(timeout=1)) == 1, "one call, one event"
+    assert flows.answer("CA1", "<Say>x</Say>").headers["x-delivered"] == "1"
+    for thread in threads:
+        thread.join(10)
+    assert new[0].body == b"<Response><Say>x</Say></Response>"
+    assert b"<Redirect>" in old[0].body
+    assert flows.poll(timeout=0.2) == []
 
 
 def test_a_platform_that_loses_patience_tries_again_and_is_answered(flows):
