@@ -283,6 +283,15 @@ static void release(struct bench *b)
 	}
 }
 
+/* After the burst, which may last longer than the daemon keeps an idle connection. */
+static void dial_publishers(struct bench *b)
+{
+	for (unsigned i = 0; i < b->n_publishers; i++) {
+		b->publishers[i].peer.fd = child_dial(&b->child);
+		watch(b, &b->publishers[i], EPOLLIN, EPOLL_CTL_ADD);
+	}
+}
+
 static void measure(struct bench *b)
 {
 	struct child_heap heap = child_heap(&b->child), full;
@@ -300,6 +309,7 @@ static void measure(struct bench *b)
 		     (double)(full.bytes - heap.bytes) / n, (double)(full.blocks - heap.blocks) / n,
 		     (double)(b->last_us - b->first_us) / 1000);
 	print_spread(b->probe.us, b->probe.n);
+	dial_publishers(b);
 	probe_start(b);
 	(void)usleep(SETTLE_US / 10);
 	cpu = child_cpu(&b->child);
@@ -344,10 +354,6 @@ int main(int argc, char **argv)
 	b.epoll = epoll_create1(EPOLL_CLOEXEC);
 	start(&b, argv, argc);
 	child_log_in(&b.child, BASIC, b.session);
-	for (unsigned i = 0; i < b.n_publishers; i++) {
-		b.publishers[i].peer.fd = child_dial(&b.child);
-		watch(&b, &b.publishers[i], EPOLLIN, EPOLL_CTL_ADD);
-	}
 	(void)usleep(SETTLE_US);
 	measure(&b);
 	child_stop(&b.child);
