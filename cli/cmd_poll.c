@@ -199,8 +199,14 @@ static int acknowledge(struct poll_run *run, struct str ids, struct err *e)
 	request.target = buf_str(&target);
 	if (rc == 0)
 		rc = pubsub_call(run->pubsub, &request, &answer, e);
-	if (rc == 0 && answer.status != 204)
+	if (rc == 0 && answer.status == 404) {
+		char detail[300];
+
+		problem_detail(&answer, detail, sizeof(detail));
+		rc = err_set(e, -EAGAIN, "%s: printed too late: %s", run->queue, detail);
+	} else if (rc == 0 && answer.status != 204) {
 		rc = pubsub_explain(run->pubsub, run->queue, &answer, e);
+	}
 	buf_fini(&answer.body);
 	return rc;
 }

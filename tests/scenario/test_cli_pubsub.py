@@ -1,11 +1,13 @@
 # SPDX-License-Identifier: MIT
 """voxbus publish, poll and queue: what scripts and people do with queues without writing HTTP by hand."""
+import http.server
 import json
 import os
 import pty
 import signal
 import socket
 import subprocess
+import threading
 import time
 
 import pytest
@@ -253,3 +255,56 @@ def test_tls_is_checked_unless_it_shall_not_be(daemon, tmp_path):
     refused(voxbus(e, *on, "status"), 1, "is not believed", "--cacert")
     refused(voxbus(e, "--cacert", pki.ca, "--url", on[1], "queue", "list"), 1, "--token-file")
     e.expect_log("TLS refused")
+
+
+class Scripted(http.server.BaseHTTPRequestHandler):
+    """A daemon that leases: one message a poll, and a list of what it was asked."""
+    protocol_version = "HTTP/1.1"
+
+    def do_GET(self):
+        self.server.asked.append(self.path)
+        text = json.dumps([{"FormParams": {}, "Created": "2026-11-21T00:03:13.114436515Z", "Body": "kept", "Id": "a1"},
+                           {"type": "StasisStart", "seq": 7}]).encode()
+        self.answer(200, text)
+
+    def do_DELETE(self):
+        self.server.asked.append("DELETE " + self.path)
+        self.answer(self.server.acks, b'{"detail":"not leased: a1"}' if self.server.acks == 404 else b"")
+
+    def answer(self, status, body):
+        self.send_response(status)
+        if status != 204:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_):
+        pass
+
+
+@pytest.fixture
+def leasing():
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Scripted) as server:
+        server.asked, server.acks = [], 204
+        thread = threading.Thread(target=server.serve_forever, daemon=True)
+        thread.start()
+        yield server
+        server.shutdown()
+        thread.join()
+
+
+def test_what_was_printed_is_acknowledged_and_nothing_else(leasing):
+    env = harness.child_env(ACCOUNT)
+    command = [str(VOXBUS), "poll", "q", "--url", f"http://127.0.0.1:{leasing.server_port}"]
+    with open("/dev/full", "wb") as full:
+        done = subprocess.run(command, stdout=full, stderr=subprocess.PIPE, timeout=20, check=False, env=env)
+    assert done.returncode == 1 and b"the messages stay in q" in done.stderr, done.stderr
+    ask = f"/{SID}/q?max=10&ack=manual&visibility=60s"
+    assert leasing.asked == [ask], "it comes again: nobody has seen it"
+    done = subprocess.run(command, capture_output=True, timeout=20, check=False, env=env)
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert done.stdout == b'00:03:13.114 kept\n{"type":"StasisStart","seq":7}\n'
+    assert leasing.asked == [ask, ask, f"DELETE /{SID}/q?id=a1&id=7"]
+    leasing.acks = 404
+    done = subprocess.run(command, capture_output=True, timeout=20, check=False, env=env)
+    assert done.returncode == 1 and b"q: printed too late: not leased: a1" in done.stderr, done.stderr
