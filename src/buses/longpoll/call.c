@@ -264,6 +264,7 @@ static void arrive(struct longpoll *bus, struct http_request *request, struct st
 	} else if (publish_append(&arrival->publish, bus, request, key, document, on_published)) {
 		arrival->hold = hold;
 		hold->arrival = arrival;
+		hold->call->retried = arrival->publish.entry || arrival->publish.repeated;
 		return;
 	}
 	free(arrival);

@@ -287,9 +287,9 @@ static bool has_expired(const struct event *event)
 
 static struct event *next_ready(struct call_events *events)
 {
-	struct event *event;
+	list_for_each_safe (it, &events->piles[READY].events) {
+		struct event *event = container_of(it, struct event, link);
 
-	while ((event = first_of(&events->piles[READY]))) {
 		if (event->call && event->call->state != CALL_HELD) {
 			event_put(event, PARKED);
 			parked_limit(events);

@@ -130,8 +130,6 @@ bool publish_read(struct longpoll *bus, struct http_request *request, struct doc
 	};
 	struct err e;
 
-	if (!limits_take_token(bus, request))
-		return false;
 	int rc = document_read(&posted, ret, &e);
 	if (rc < 0) {
 		answer_unread(request, rc, &e);
@@ -219,6 +217,8 @@ bool publish_append(struct publish *publish, struct longpoll *bus, struct http_r
 	struct dedup_key known;
 	struct err e;
 
+	if (!limits_take_token(bus, request))
+		return false;
 	publish_init(publish, bus, done);
 	dedup_key_of(bus->dedup, request, key, document, &known);
 	if (is_repetition(publish, &known))

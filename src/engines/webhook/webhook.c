@@ -11,7 +11,11 @@
 #include <errno.h>
 #include <stdlib.h>
 
-enum { CALLS_MAX = 65536, SID_MAX = 256 };
+enum {
+	CALLS_MAX = 65536,
+	SID_MAX = 256,
+	RETRY_MS = 5000, /* how soon a request that failed is tried again */
+};
 
 struct webhook {
 	struct webhook_options options;
@@ -225,11 +229,15 @@ int webhook_hold(struct webhook *webhook, struct str name, struct call **ret)
 
 void webhook_release(struct call *call, bool answered)
 {
+	uint64_t park_ms = call->webhook->options.park_ms;
+
 	assert(call->holders);
 	if (--call->holders)
 		return;
 	if (answered)
-		call_park(call, call->webhook->options.park_ms);
+		call_park(call, park_ms);
+	else if (call->retried)
+		call_park(call, park_ms < RETRY_MS ? park_ms : RETRY_MS);
 	else
 		call_die(call);
 }

@@ -14,7 +14,9 @@
  *                           `--- webhook_hold, in that turn --- DEAD ---> forgotten
  *
  * An answered call is expected back: it follows a Redirect, or does as it was told and asks for
- * more. One that does not come back in `park`, or whose caller leaves the line, is dead.
+ * more. One that does not come back in `park`, or whose caller leaves the line, is dead. But who
+ * leaves a request and tries again is parked for a moment instead: a phone network that lost its
+ * patience sends the same request, of which nothing is published a second time.
  */
 #ifndef VOXBUS_ENGINES_WEBHOOK_WEBHOOK_H
 #define VOXBUS_ENGINES_WEBHOOK_WEBHOOK_H
@@ -29,7 +31,7 @@ struct webhook;
 
 enum call_state { CALL_HELD, CALL_PARKED, CALL_DEAD };
 
-/* To be read; `kept` and `hold_ms` are the owner's. */
+/* To be read; `kept`, `hold_ms` and `retried` are the owner's. */
 struct call {
 	struct map_node node; /* webhook.calls, by its name */
 	struct webhook *webhook;
@@ -39,6 +41,7 @@ struct call {
 	enum call_state state;
 	unsigned holders;
 	unsigned hold_ms; /* how long its requests are held; 0: not said */
+	bool retried;     /* its sender says that it tries again when a request fails */
 	char name[];      /* "<path>/<CallSid>": where instructions for it are posted */
 };
 

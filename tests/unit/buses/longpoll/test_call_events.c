@@ -242,6 +242,35 @@ static void many_events_at_once_are_sorted_while_readers_wait(void **state)
 	RUN_UNTIL(w->loop, world_stat(w, "calls_missed") == CALLS - READERS);
 }
 
+/* The sender loses its patience, and its second attempt is known: one event, and not missed. */
+static void a_retry_finds_the_event_of_its_call_where_it_was(void **state)
+{
+	static const char retry[] =
+		"POST /AC1/call.xml HTTP/1.1\r\nContent-Type: application/x-www-form-urlencoded\r\n"
+		"I-Twilio-Idempotency-Token: t1\r\nX-End:";
+	struct world *w = *state;
+	struct client older, newer;
+
+	wait_start(&older, w, retry, CA7);
+	client_close(&older);
+	RUN_UNTIL(w->loop, world_stat(w, "calls_held") == 0);
+	expect_poll(w, "call.xml", "&timeout=0", NULL);
+	wait_start(&older, w, retry, CA7);
+	wait_start(&newer, w, retry, CA7);
+	expect_poll(w, "call.xml", "", "\"CallSid\":\"CA7\"");
+	expect_poll(w, "call.xml", "&timeout=0", NULL);
+	expect(w, 200, "X-Delivered: 1", SAY, HELLO);
+	expect_end(&newer, HELLO);
+	client_close(&newer);
+	client_close(&older);
+	RUN_UNTIL(w->loop, world_stat(w, "calls_held") == 0);
+	loop_test_advance(w->loop, 5001);
+	run_some(w->loop);
+	assert_int_equal(world_stat(w, "calls_parked"), 0);
+	assert_int_equal(world_stat(w, "calls_missed"), 0);
+	assert_int_equal(world_stat(w, "published"), 2);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
@@ -257,6 +286,7 @@ int main(void)
 		TEST(what_is_parked_is_not_counted_as_waiting),
 		TEST(a_caller_who_leaves_is_told_of_if_that_is_wanted),
 		TEST(many_events_at_once_are_sorted_while_readers_wait),
+		TEST(a_retry_finds_the_event_of_its_call_where_it_was),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

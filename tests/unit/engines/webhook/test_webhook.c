@@ -124,6 +124,21 @@ static void a_call_whose_caller_left_is_dead_at_once(void **state)
 	assert_null(find(w, "call.xml/CA7"));
 }
 
+static void a_sender_that_tries_again_has_a_moment_to_do_so(void **state)
+{
+	struct world *w = *state;
+	struct call *call = hold(w, "call.xml/CA7");
+
+	call->retried = true;
+	webhook_release(call, false);
+	loop_test_advance(w->loop, 4999);
+	assert_int_equal(find(w, "call.xml/CA7")->state, CALL_PARKED);
+	webhook_release(hold(w, "call.xml/CA7"), false);
+	loop_test_advance(w->loop, 5001);
+	loop_turn(w->loop);
+	assert_int_equal(w->dead, 1);
+}
+
 static void another_request_keeps_the_call_alive(void **state)
 {
 	struct world *w = *state;
@@ -234,6 +249,7 @@ int main(void)
 		TEST(an_answered_call_is_expected_back_for_a_while),
 		TEST(a_call_that_comes_again_is_told_and_lives_on),
 		TEST(a_call_whose_caller_left_is_dead_at_once),
+		TEST(a_sender_that_tries_again_has_a_moment_to_do_so),
 		TEST(another_request_keeps_the_call_alive),
 		TEST(a_dead_call_that_comes_in_the_same_turn_lives),
 		TEST(a_call_of_an_earlier_run_is_expected_only_at_first),
