@@ -81,6 +81,10 @@ static const struct field stream_fields[] = {
 		"Messages kept in memory alone because the journal refused them."),
 	COUNTER(stream_stats, disk_reads, "voxbus_streams_disk_reads",
 		"Reads of the journal for readers that were behind."),
+	GAUGE(stream_stats, leases, "voxbus_streams_leases",
+	      "Messages under way, or settled and not yet trimmed, that a restart will know of."),
+	COUNTER(stream_stats, unleased, "voxbus_streams_unleased_messages",
+		"Messages handed out without a lease because the table was full."),
 };
 
 static const struct field journal_fields[] = {

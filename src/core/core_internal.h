@@ -58,6 +58,18 @@ void syncs_start(struct syncs *syncs, struct journal *journal);
 void syncs_finish(struct syncs *syncs, uint64_t durable, int rc);
 struct syncs *streams_syncs(struct streams *set);
 
+/* Leases that cursors have passed, by number, in the order in which they came: stream_lease.c. */
+struct lease_queue {
+	uint32_t first, last;
+};
+
+struct passed_lease;
+struct lease_book {
+	struct leases *table; /* NULL: nothing is leased */
+	struct passed_lease *passed;
+	struct lease_queue marking, writing;
+};
+
 struct streams {
 	struct loop *loop;
 	const struct log *log;
@@ -73,6 +85,7 @@ struct streams {
 	struct task task;
 	struct waitings writing, syncing, finished;
 	struct syncs syncs;
+	struct lease_book leases;
 	struct buf head;
 	uint64_t last_lsn;
 	uint64_t started_ms, started_wall_ns; /* the same moment by both clocks */
@@ -129,6 +142,7 @@ void cursor_notify(struct cursor *cursor);
 struct cursor_slot {
 	struct msg *msg; /* NULL once settled */
 	unsigned char state, returns;
+	uint32_t lease; /* 0 = none */
 };
 
 struct cursor {
@@ -138,6 +152,7 @@ struct cursor {
 	uint64_t floor, next;      /* settled below floor; taken below next */
 	struct cursor_slot *slots; /* window of them, by number modulo window */
 	size_t window, cap;        /* window as asked for; cap = slots allocated */
+	uint64_t lease_stream;     /* CURSOR_LEASED: the stream's name in leases */
 	size_t in_flight, given_back;
 	struct ring loaded;       /* read from the disk, not yet taken */
 	struct cursor_load *load; /* a read under way */
@@ -147,6 +162,18 @@ struct cursor {
 	void (*on_ready)(void *arg);
 	void *arg;
 };
+
+/* ---- stream_lease.c: what is under way, in the table of leases */
+/* The slot's message goes out now: false when it was settled before, by an earlier run. */
+bool cursor_lease(struct cursor *cursor, struct cursor_slot *slot);
+void cursor_lease_settled(struct cursor *cursor, const struct cursor_slot *slot);
+/* The floor has risen over the slot. */
+void cursor_lease_passed(struct cursor *cursor, struct cursor_slot *slot);
+/* The cursor goes. */
+void cursor_lease_left(struct cursor *cursor, const struct cursor_slot *slot);
+/* Leases are freed of which no restart finds the message any more. */
+void streams_leases_written(struct streams *set, uint64_t written);
+void streams_leases_stats(const struct streams *set, struct stream_stats *ret);
 
 struct loop *streams_loop(const struct streams *set);
 /* A read under way; those that a closed journal forgot are freed with the streams. */

@@ -15,6 +15,7 @@
 #include <stdlib.h>
 
 #include "core/core_internal.h"
+#include "core/lease.h"
 #include "journal/journal.h"
 
 enum { SLOTS_FIRST = 4, RETRY_MS = 1000 };
@@ -73,6 +74,8 @@ int cursor_create(struct stream *stream, unsigned flags, size_t window, void (*o
 	c->floor = c->next = stream->first;
 	c->on_ready = on_ready;
 	c->arg = arg;
+	if (flags & CURSOR_LEASED)
+		c->lease_stream = lease_stream(stream->node.key);
 	timer_init(&c->retry, streams_loop(stream->set), on_retry, c);
 	task_init(&c->task, streams_loop(stream->set), on_task, c);
 	list_add_tail(&stream->cursors, &c->link);
@@ -104,8 +107,10 @@ struct cursor *cursor_destroy(struct cursor *c)
 	timer_stop(&c->retry);
 	if (c->load)
 		c->load->cursor = NULL;
-	for (uint64_t seq = c->floor; seq < c->next; seq++)
+	for (uint64_t seq = c->floor; seq < c->next; seq++) {
+		cursor_lease_left(c, slot(c, seq));
 		(void)msg_unref(slot(c, seq)->msg);
+	}
 	list_del(&c->link);
 	loaded_clear(c);
 	(void)stream_unref(c->stream);
@@ -139,7 +144,7 @@ static void floor_rise(struct cursor *c)
 	uint64_t before = c->floor;
 
 	while (c->floor < c->next && slot(c, c->floor)->state == SLOT_SETTLED)
-		c->floor++;
+		cursor_lease_passed(c, slot(c, c->floor++));
 	if (c->floor > before && cursor_is_required(c))
 		stream_mark(c->stream, false);
 }
@@ -331,6 +336,7 @@ void cursor_settle(struct cursor *c, uint64_t seq, bool done)
 	if (done) {
 		s->msg = msg_unref(s->msg);
 		s->state = SLOT_SETTLED;
+		cursor_lease_settled(c, s);
 		c->in_flight--;
 		floor_rise(c);
 	} else {
@@ -384,12 +390,14 @@ int cursor_take(struct cursor *c, struct msg **ret)
 	struct msg *m;
 
 	while (take(c, &m) > 0) {
-		if (!m->ttl_ms || now < m->expires_ms) {
+		bool expired = m->ttl_ms && now >= m->expires_ms;
+
+		if (!expired && cursor_lease(c, slot(c, m->seq))) {
 			*ret = m;
 			return 1;
 		}
 		cursor_settle(c, m->seq, true);
-		if (cursor_is_required(c))
+		if (expired && cursor_is_required(c))
 			streams_count_expired(c->stream->set);
 		(void)msg_unref(m);
 	}

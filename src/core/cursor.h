@@ -20,7 +20,15 @@
 
 struct cursor;
 
-enum { CURSOR_REQUIRED = 1 };
+enum {
+	CURSOR_REQUIRED = 1,
+	/*
+	 * What is taken and settled is known after kill -9, too (lease.h), if the streams have leases
+	 * and the stream is recorded: of what was taken cursor_returns counts that, what was settled
+	 * does not come again. One such cursor a stream.
+	 */
+	CURSOR_LEASED = 2,
+};
 
 /*
  * Starts at the oldest message kept. window: how many messages may be in flight. on_ready comes

@@ -216,6 +216,7 @@ static void on_progress(void *arg, uint64_t written, uint64_t durable)
 	show_written(set, written);
 	task_cancel(&set->task);
 	streams_tidy(set);
+	streams_leases_written(set, written);
 	while (waitings_pop(&set->syncing, durable, &w))
 		w.done(w.arg, w.rc);
 	syncs_finish(&set->syncs, durable, 0);
@@ -305,6 +306,7 @@ struct streams *streams_destroy(struct streams *set)
 	free(set->writing.at);
 	free(set->syncing.at);
 	free(set->finished.at);
+	free(set->leases.passed);
 	buf_fini(&set->head);
 	free(set);
 	return NULL;
@@ -445,4 +447,5 @@ void streams_stats(const struct streams *set, struct stream_stats *ret)
 {
 	*ret = set->stats;
 	ret->streams = set->by_name.count;
+	streams_leases_stats(set, ret);
 }

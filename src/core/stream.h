@@ -137,7 +137,9 @@ void stream_spill(struct stream *stream);
 struct stream_stats {
 	uint64_t streams, messages_in_memory, bytes_in_memory; /* now */
 	uint64_t appended, dropped, unrecorded, disk_reads;    /* since the start */
-	uint64_t expired; /* nobody had read them in their time (msg.ttl_ms) */
+	uint64_t expired;  /* nobody had read them in their time (msg.ttl_ms) */
+	uint64_t leases;   /* now: messages of leased cursors that a restart must know of */
+	uint64_t unleased; /* taken without, because the table was full */
 };
 void streams_stats(const struct streams *streams, struct stream_stats *ret);
 

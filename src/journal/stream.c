@@ -321,6 +321,14 @@ int jstream_trim(struct journal *j, struct jstream *js, uint64_t seq)
 	return 0;
 }
 
+bool jstream_is_trimmed(const struct jstream *js, uint64_t seq, uint64_t *ret_lsn)
+{
+	if (seq >= js->first || !list_empty(&js->trim_link))
+		return false;
+	*ret_lsn = js->journal->lsn;
+	return true;
+}
+
 int jstream_skip(struct jstream *js, uint64_t seq)
 {
 	if (js->index.count || seq < js->next)
