@@ -26,6 +26,7 @@
 #include "buses/longpoll/longpoll_conf.h"
 #include "core/account.h"
 #include "core/hub.h"
+#include "core/lease.h"
 #include "daemon_tls.h"
 #include "engines/asterisk/ari.h"
 #include "engines/asterisk/ari_conf.h"
@@ -48,6 +49,7 @@ struct daemon {
 	struct loop *loop;
 	struct streams *streams;
 	struct journal *journal;
+	struct leases *leases; /* NULL: no room for the file */
 	struct accounts *accounts;
 	struct tls_context *tls, *admin_tls; /* NULL: no certificate */
 	struct http_origin origin;
@@ -141,6 +143,23 @@ static int open_journal(struct daemon *d, struct err *e)
 	streams_journal_events(d->streams, &events);
 	rc = journal_open(d->loop, &options, NULL, &events, &d->journal, e);
 	return rc < 0 ? rc : streams_set_journal(d->streams, d->journal);
+}
+
+/* Without them voxbus serves all the same. */
+static int open_leases(struct daemon *d, struct err *e)
+{
+	char path[PATH_MAX_BYTES];
+	struct err why;
+	int rc;
+
+	(void)snprintf(path, sizeof(path), "%s/leases", d->conf->data_dir);
+	rc = leases_open(path, NULL, &d->leases, &why);
+	if (rc == 0 && streams_set_leases(d->streams, d->leases) < 0)
+		(void)err_set(&why, rc = -ENOMEM, "leases %s: no memory", path);
+	if (rc < 0)
+		log_warn(NULL, "no leases", "reason=%s then=%s", why.text,
+			 "messages that are under way when voxbusd ends come again unmarked");
+	return 0;
 }
 
 static int made_account(struct daemon *d, struct err *e)
@@ -409,7 +428,8 @@ static int listen_all(struct daemon *d, struct err *e)
 int daemon_create(struct voxbus_conf *conf, const char *file, struct daemon **ret, struct err *e)
 {
 	static int (*const steps[])(struct daemon * d, struct err * e) = {
-		open_journal, add_accounts, create_servers, create_hub, create_admin, listen_all,
+		open_journal, open_leases,  add_accounts, create_servers,
+		create_hub,   create_admin, listen_all,
 	};
 	struct daemon *d = calloc(1, sizeof(*d));
 	int rc;
@@ -510,6 +530,7 @@ struct daemon *daemon_destroy(struct daemon *d)
 	(void)accounts_destroy(d->accounts);
 	(void)journal_close(d->journal);
 	(void)streams_destroy(d->streams);
+	(void)leases_close(d->leases);
 	(void)tls_context_destroy(d->tls);
 	(void)tls_context_destroy(d->admin_tls);
 	(void)loop_destroy(d->loop);

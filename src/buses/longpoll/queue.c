@@ -96,7 +96,8 @@ static void queue_ready(void *arg)
 /* Begins to read the stream: 0 or -ENOMEM. */
 static int queue_attach(struct queue *queue, struct stream *stream)
 {
-	int rc = cursor_create(stream, CURSOR_REQUIRED, WINDOW, queue_ready, queue, &queue->cursor);
+	int rc = cursor_create(stream, CURSOR_REQUIRED | CURSOR_LEASED, WINDOW, queue_ready, queue,
+			       &queue->cursor);
 
 	if (rc < 0)
 		return rc;
