@@ -9,7 +9,7 @@
 
 #include "torture.h"
 
-enum { CUTS = 200, COMPLAINTS_SHOWN = 20 };
+enum { CUTS = 200, QUEUE_CUTS = 50, COMPLAINTS_SHOWN = 20 };
 
 bool verbose;
 unsigned complaints;
@@ -34,7 +34,7 @@ bool complain(const char *format, ...)
 }
 
 static const char usage[] = "torture [--seed N] [--cuts N] [--all-bits] [--verbose] "
-			    "[cuts|flips|faults|short|sabotage]...\n";
+			    "[cuts|queues|flips|faults|short|sabotage]...\n";
 
 static bool wanted(int argc, char **argv, const char *part)
 {
@@ -53,11 +53,12 @@ int main(int argc, char **argv)
 						 { 0 } };
 	struct tally tally = { 0 };
 	uint64_t seed = 1, cuts = CUTS;
-	bool all_bits = false;
+	bool all_bits = false, cuts_given = false;
 	FILE *log;
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) != -1) {
+		cuts_given |= c == 'c';
 		if ((c == 's' && str_u64(str_from(optarg), &seed) == 0) ||
 		    (c == 'c' && str_u64(str_from(optarg), &cuts) == 0))
 			continue;
@@ -76,6 +77,8 @@ int main(int argc, char **argv)
 	printf("seed %" PRIu64 "\n", seed);
 	if (wanted(argc, argv, "cuts"))
 		torture_cuts(seed, (unsigned)cuts, &tally);
+	if (wanted(argc, argv, "queues"))
+		torture_queues(seed, (unsigned)(cuts_given ? cuts : QUEUE_CUTS), &tally);
 	if (wanted(argc, argv, "flips"))
 		torture_flips(seed, all_bits, &tally);
 	if (wanted(argc, argv, "faults"))

@@ -107,6 +107,7 @@ struct tally {
 	unsigned passed, failed;
 };
 void torture_cuts(uint64_t seed, unsigned cuts, struct tally *tally);
+void torture_queues(uint64_t seed, unsigned cuts, struct tally *tally);
 void torture_flips(uint64_t seed, bool all_bits, struct tally *tally);
 void torture_faults(uint64_t seed, struct tally *tally);
 void torture_short_writes(uint64_t seed, struct tally *tally);
