@@ -44,12 +44,16 @@ enum { FILE_BYTES = HEADER_BYTES + LEASES_MAX * (int)sizeof(struct lease_slot) }
 
 struct leases {
 	char *map;
-	struct lease_slot *slots; /* by id, from 1 */
-	uint32_t *next;           /* by id: in its chain; 0 = the last */
-	uint32_t *buckets;        /* those left behind, by bucket_of */
-	uint32_t free;            /* a chain */
+	uint32_t *next;    /* by id: in its chain; 0 = the last */
+	uint32_t *buckets; /* those left behind, by bucket_of */
+	uint32_t free;     /* a chain */
 	struct leases_stats stats;
 };
+
+static struct lease_slot *slot_of(const struct leases *l, uint32_t id)
+{
+	return (struct lease_slot *)(l->map + HEADER_BYTES) + (id - 1);
+}
 
 /* FNV-1a: the same in each run, which str_hash is not. */
 uint64_t lease_stream(struct str name)
@@ -111,15 +115,18 @@ static uint32_t *find_left(struct leases *l, const struct lease_key *key)
 {
 	uint32_t *at = bucket_of(l, key);
 
-	while (*at &&
-	       (l->slots[*at].key.stream != key->stream || l->slots[*at].key.seq != key->seq))
-		at = &l->next[*at];
+	for (; *at; at = &l->next[*at]) {
+		const struct lease_key *left = &slot_of(l, *at)->key;
+
+		if (left->stream == key->stream && left->seq == key->seq)
+			break;
+	}
 	return at;
 }
 
 static void set_free(struct leases *l, uint32_t id)
 {
-	store(&l->slots[id], 0);
+	store(slot_of(l, id), 0);
 	chain_push(l, &l->free, id);
 }
 
@@ -135,9 +142,9 @@ static bool says_more(const struct lease_slot *a, const struct lease_slot *b)
 
 static void join(struct leases *l, uint32_t id)
 {
-	uint32_t *at = find_left(l, &l->slots[id].key), other = *at;
+	uint32_t *at = find_left(l, &slot_of(l, id)->key), other = *at;
 
-	if (other && !says_more(&l->slots[id], &l->slots[other])) {
+	if (other && !says_more(slot_of(l, id), slot_of(l, other))) {
 		set_free(l, id);
 		return;
 	}
@@ -148,14 +155,14 @@ static void join(struct leases *l, uint32_t id)
 		l->stats.used++;
 		l->stats.left++;
 	}
-	chain_push(l, bucket_of(l, &l->slots[id].key), id);
+	chain_push(l, bucket_of(l, &slot_of(l, id)->key), id);
 }
 
 /* The lowest are free first: few pages are ever touched. */
 static void load(struct leases *l)
 {
 	for (uint32_t id = LEASES_MAX; id > 0; id--)
-		if (is_valid(&l->slots[id]))
+		if (is_valid(slot_of(l, id)))
 			join(l, id);
 		else
 			set_free(l, id);
@@ -187,7 +194,7 @@ static int look(int fd, const char *path, const struct log *log, bool *ret)
 static int prepare(int fd, const char *path, const struct log *log)
 {
 	struct lease_header h = { .version = VERSION, .slots = LEASES_MAX };
-	bool good;
+	bool good = false;
 	int rc = look(fd, path, log, &good);
 
 	if (rc == 0)
@@ -205,7 +212,6 @@ static int map_file(struct leases *l, int fd)
 	if (map == MAP_FAILED)
 		return -errno;
 	l->map = map;
-	l->slots = (struct lease_slot *)(l->map + HEADER_BYTES) - 1;
 	l->stats.locked = mlock(map, FILE_BYTES) == 0;
 	return 0;
 }
@@ -260,8 +266,8 @@ uint32_t lease_take(struct leases *l, const struct lease_key *key, unsigned retu
 	}
 	l->free = l->next[id];
 	l->stats.used++;
-	l->slots[id].key = *key;
-	store(&l->slots[id], say(key, LEASE_HELD, returns));
+	slot_of(l, id)->key = *key;
+	store(slot_of(l, id), say(key, LEASE_HELD, returns));
 	return id;
 }
 
@@ -278,23 +284,23 @@ uint32_t lease_recall(struct leases *l, const struct lease_key *key, enum lease_
 		return 0;
 	*at = l->next[id];
 	l->stats.left--;
-	if (l->slots[id].key.wall_ns != key->wall_ns) {
+	if (slot_of(l, id)->key.wall_ns != key->wall_ns) {
 		lease_free(l, id); /* of a message that a power cut took */
 		return 0;
 	}
-	*ret = state_of(&l->slots[id]);
-	*ret_returns = returns_of(&l->slots[id]);
+	*ret = state_of(slot_of(l, id));
+	*ret_returns = returns_of(slot_of(l, id));
 	return id;
 }
 
 void lease_hold(struct leases *l, uint32_t id, unsigned returns)
 {
-	store(&l->slots[id], say(&l->slots[id].key, LEASE_HELD, returns));
+	store(slot_of(l, id), say(&slot_of(l, id)->key, LEASE_HELD, returns));
 }
 
 void lease_settle(struct leases *l, uint32_t id)
 {
-	struct lease_slot *slot = &l->slots[id];
+	struct lease_slot *slot = slot_of(l, id);
 
 	store(slot, say(&slot->key, LEASE_SETTLED, returns_of(slot)));
 }
@@ -313,7 +319,7 @@ void lease_leave(struct leases *l, uint32_t id)
 
 uint64_t lease_seq(const struct leases *l, uint32_t id)
 {
-	return l->slots[id].key.seq;
+	return slot_of(l, id)->key.seq;
 }
 
 void leases_sweep(struct leases *l, bool (*is_wanted)(void *arg, const struct lease_key *key),
@@ -323,7 +329,7 @@ void leases_sweep(struct leases *l, bool (*is_wanted)(void *arg, const struct le
 		for (uint32_t *at = &l->buckets[i]; *at;) {
 			uint32_t id = *at;
 
-			if (is_wanted(arg, &l->slots[id].key)) {
+			if (is_wanted(arg, &slot_of(l, id)->key)) {
 				at = &l->next[id];
 				continue;
 			}
