@@ -93,6 +93,7 @@ enum sabotage {
 	SABOTAGE_SECTOR,   /* a sync loses the last sector that it should have written */
 	SABOTAGE_ACK,      /* the journal acknowledges what is written and not yet synced */
 	SABOTAGE_CRC,      /* the journal takes every checksum for right */
+	SABOTAGE_LEASE,    /* a lease is not told that its message was settled, every eighth time */
 	SABOTAGES,
 };
 

@@ -13,6 +13,7 @@ struct spoiled {
 	enum sabotage sabotage;
 	const char *what;
 	bool cuts_alone; /* the cuts notice it without the proof, too */
+	bool queues;     /* it is the queues that must notice it, without the proof */
 };
 
 static const struct spoiled all[] = {
@@ -23,6 +24,8 @@ static const struct spoiled all[] = {
 	{ SABOTAGE_ACK, "acknowledged when written, before the sync", true },
 	{ SABOTAGE_TRUNCATE, "the torn end is not cut", true },
 	{ SABOTAGE_CRC, "every checksum is taken for right", true },
+	{ SABOTAGE_ACK, "queues: acknowledged when written, before the sync", .queues = true },
+	{ SABOTAGE_LEASE, "queues: every eighth lease is not settled", .queues = true },
 };
 
 static bool noticed(uint64_t seed, const struct spoiled *s, bool proof)
@@ -33,7 +36,10 @@ static bool noticed(uint64_t seed, const struct spoiled *s, bool proof)
 	disk.sabotage = s->sabotage;
 	disk.lies = 0;
 	proof_off = !proof;
-	torture_cuts(seed, CUTS_AT_MOST, &tally);
+	if (s->queues)
+		torture_queues(seed, CUTS_AT_MOST, &tally);
+	else
+		torture_cuts(seed, CUTS_AT_MOST, &tally);
 	lied = disk.lies > 0;
 	disk.sabotage = SABOTAGE_NONE;
 	proof_off = false;
@@ -48,7 +54,10 @@ static bool noticed(uint64_t seed, const struct spoiled *s, bool proof)
 void torture_sabotage(uint64_t seed, struct tally *tally)
 {
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++) {
-		for (int proof = 1; proof >= (all[i].cuts_alone ? 0 : 1); proof--) {
+		int first = all[i].queues ? 0 : 1,
+		    last = all[i].queues || all[i].cuts_alone ? 0 : 1;
+
+		for (int proof = first; proof >= last; proof--) {
 			bool found = noticed(seed, &all[i], proof);
 
 			tally->passed += found;

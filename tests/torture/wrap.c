@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Four functions of the daemon that the linker (--wrap) puts ours before.
+ * Five functions of the daemon that the linker (--wrap) puts ours before.
  *
  * rand_bytes and loop_work are where chance would come in: with random numbers from the seed, and
  * the pool's work done on this thread at a moment that the seed draws, the same seed is the same
- * run. writer_take and crc32c are those that a sabotage spoils (disk.sabotage), to see that the
+ * run. writer_take, crc32c and lease_settle are those that a sabotage spoils (disk.sabotage), to see that the
  * torture notices.
  */
 #include <assert.h>
@@ -12,6 +12,7 @@
 #include <string.h>
 
 #include "base/rand.h"
+#include "core/lease.h"
 #include "journal/crc32c.h"
 #include "torture.h"
 
@@ -33,6 +34,8 @@ void __wrap_writer_take(struct writer *w, struct writer_report *ret, struct list
 			struct list *removed);
 void __real_writer_take(struct writer *w, struct writer_report *ret, struct list *done,
 			struct list *removed);
+void __wrap_lease_settle(struct leases *leases, uint32_t id);
+void __real_lease_settle(struct leases *leases, uint32_t id);
 uint32_t __wrap_crc32c(uint32_t crc, const void *p, size_t n);
 uint32_t __real_crc32c(uint32_t crc, const void *p, size_t n);
 
@@ -86,6 +89,14 @@ void __wrap_writer_take(struct writer *w, struct writer_report *ret, struct list
 		ret->durable = ret->written;
 		disk.lies++;
 	}
+}
+
+void __wrap_lease_settle(struct leases *leases, uint32_t id)
+{
+	if (disk.sabotage == SABOTAGE_LEASE && id % 8 == 0)
+		disk.lies++;
+	else
+		__real_lease_settle(leases, id);
 }
 
 uint32_t __wrap_crc32c(uint32_t crc, const void *p, size_t n)
