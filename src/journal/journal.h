@@ -106,10 +106,7 @@ int journal_append(struct journal *journal, struct jstream *js, uint64_t seq,
 int jstream_trim(struct journal *journal, struct jstream *js, uint64_t seq);
 /* *ret_lsn covers all that was said of the stream so far, trims too. 0, -EIO (failed), or -ENOSPC. */
 int jstream_sync(struct journal *journal, struct jstream *js, uint64_t *ret_lsn);
-/*
- * Whether the log says by now that record seq is not needed any more, at the latest in *ret_lsn: once
- * that is written, a restart does not find the record.
- */
+/* Whether the log says by now, at the latest in *ret_lsn, that record seq is not needed any more. */
 bool jstream_is_trimmed(const struct jstream *js, uint64_t seq, uint64_t *ret_lsn);
 /* Lets a stream that holds nothing go on with seq, which is not below jstream_next: 0 or -EINVAL. */
 int jstream_skip(struct jstream *js, uint64_t seq);
