@@ -158,14 +158,15 @@ def test_a_platform_that_loses_patience_tries_again_and_is_answered(flows):
 
 
 def test_a_call_survives_kill_9_of_the_daemon(flows):
-    """The connection breaks, the platform tries again, the call is held anew."""
+    """The connection breaks, the platform tries again, the call is held anew; its event is still one."""
     call = flows.call(retries=20, retry_delay=0.5)
     time.sleep(0.5)
     flows.daemon.kill()
     flows.daemon.start()
-    wait_until(lambda: call.sid in [m["FormParams"]["CallSid"] for m in flows.poll(timeout=1)], 10, "the event")
+    flows.wait_event(call)
     assert flows.answer(call, "<Say>still here</Say><Hangup/>").status == 200
     assert call.join(10).ok and call.heard == ["still here"]
+    assert flows.poll(timeout=0.5) == []
 
 
 def test_a_webhook_by_get_is_a_call_too(flows):
