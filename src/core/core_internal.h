@@ -167,6 +167,8 @@ struct cursor {
 /* The slot's message goes out now: false when it was settled before, by an earlier run. */
 bool cursor_lease(struct cursor *cursor, struct cursor_slot *slot);
 void cursor_lease_settled(struct cursor *cursor, const struct cursor_slot *slot);
+/* The slot's message is set aside: it is not under way, and a restart counts it as it was before. */
+void cursor_lease_aside(struct cursor *cursor, struct cursor_slot *slot);
 /* The floor has risen over the slot. */
 void cursor_lease_passed(struct cursor *cursor, struct cursor_slot *slot);
 /* The cursor goes. */

@@ -349,8 +349,10 @@ void cursor_set_aside(struct cursor *c, uint64_t seq)
 {
 	struct cursor_slot *s = in_flight(c, seq);
 
-	if (s)
-		s->state = SLOT_ASIDE;
+	if (!s)
+		return;
+	s->state = SLOT_ASIDE;
+	cursor_lease_aside(c, s);
 }
 
 bool cursor_take_aside(struct cursor *c, uint64_t seq)
@@ -358,6 +360,7 @@ bool cursor_take_aside(struct cursor *c, uint64_t seq)
 	if (seq < c->floor || seq >= c->next || slot(c, seq)->state != SLOT_ASIDE)
 		return false;
 	slot(c, seq)->state = SLOT_IN_FLIGHT;
+	(void)cursor_lease(c, slot(c, seq)); /* what was settled before was never set aside */
 	return true;
 }
 

@@ -92,6 +92,21 @@ void cursor_lease_settled(struct cursor *c, const struct cursor_slot *slot)
 		lease_settle(c->stream->set->leases.table, slot->lease);
 }
 
+void cursor_lease_aside(struct cursor *c, struct cursor_slot *slot)
+{
+	struct leases *table = c->stream->set->leases.table;
+
+	if (!slot->lease)
+		return;
+	if (slot->returns) {
+		lease_hold(table, slot->lease,
+			   slot->returns - 1u); /* one more when it is recalled */
+	} else {
+		lease_free(table, slot->lease);
+		slot->lease = 0;
+	}
+}
+
 void cursor_lease_passed(struct cursor *c, struct cursor_slot *slot)
 {
 	struct lease_book *book = &c->stream->set->leases;

@@ -614,6 +614,49 @@ static void with_a_full_table_messages_come_unmarked(void **state)
 	data_remove(dir);
 }
 
+static void set_aside(struct life *l)
+{
+	append(l, 3);
+	check_take(l, 1, 0);
+	cursor_set_aside(l->cursor, 1);
+	check_take(l, 2, 0);
+	cursor_settle(l->cursor, 2, false);
+	check_take(l, 2, 1);
+	cursor_set_aside(l->cursor, 2);
+	check_take(l, 3, 0);
+	cursor_set_aside(l->cursor, 3);
+	check(cursor_take_aside(l->cursor, 3));
+	check(leases_used(l) == 2);
+}
+
+static void find_as_before(struct life *l)
+{
+	check_take(l, 1, 0);
+	cursor_set_aside(l->cursor, 1);
+	check(cursor_take_aside(l->cursor, 1));
+	cursor_settle(l->cursor, 1, true);
+	check_take(l, 2, 1);
+	cursor_set_aside(l->cursor, 2);
+	check_take(l, 3, 1);
+}
+
+static void find_no_more_than_was_under_way(struct life *l)
+{
+	check_take(l, 2, 1);
+	check_take(l, 3, 2);
+}
+
+static void what_is_set_aside_is_not_under_way(void **state)
+{
+	char dir[64];
+
+	data_make(dir);
+	live(dir, set_aside, true);
+	live(dir, find_as_before, true);
+	live(dir, find_no_more_than_was_under_way, false);
+	data_remove(dir);
+}
+
 static void change_readers(struct life *l)
 {
 	settle_out_of_order(l);
@@ -648,6 +691,7 @@ int main(void)
 		cmocka_unit_test(of_a_replaced_journal_they_mean_nothing),
 		cmocka_unit_test(of_messages_that_were_never_written_they_mean_nothing),
 		cmocka_unit_test(with_a_full_table_messages_come_unmarked),
+		cmocka_unit_test(what_is_set_aside_is_not_under_way),
 		cmocka_unit_test(the_next_reader_of_the_same_run_knows_it_too),
 	};
 
