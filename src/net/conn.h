@@ -70,6 +70,14 @@ size_t conn_pending(const struct conn *conn);
  * it. Two system calls. Also inside on_end.
  */
 bool conn_is_acked(const struct conn *conn);
+/* How far the peer's TCP has come. */
+struct conn_progress {
+	uint64_t written, acked; /* bytes that the kernel has got, and that the peer acknowledged */
+	size_t pending;          /* bytes that the kernel has not got */
+	bool all;                /* nothing is pending, nothing unacknowledged */
+};
+/* False: nothing is known, since the connection is broken; its end is on the way. */
+bool conn_progress(const struct conn *conn, struct conn_progress *ret);
 /* Stops or resumes reading: the peer is held back by TCP. A new connection reads. */
 void conn_pause(struct conn *conn, bool on);
 /* No more writes; what is pending goes out, then FIN. on_end comes when the peer closes too. */

@@ -425,9 +425,20 @@ static bool is_taken(const struct link *l)
 	return l->state == LINK_ACKING || (l->state == LINK_SENDING && l->taken);
 }
 
+/* Who reads an answer in pieces and goes when it has read enough has what it acknowledged. */
+static void note_end_of_stream(const struct link *l, int reason)
+{
+	struct http_request *r = l->request;
+
+	if (r && r->streaming && (reason == 0 || reason == -ECONNABORTED))
+		r->had_all = conn_is_acked(l->conn);
+}
+
 static void on_end(void *arg, int reason)
 {
 	struct link *l = arg;
+
+	note_end_of_stream(l, reason);
 
 	/*
 	 * A client may have read its answer and gone before our own next turn. Many go without

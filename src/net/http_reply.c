@@ -13,6 +13,7 @@
 
 #include "net/conn.h"
 #include "net/http_server_internal.h"
+#include "net/http_stream.h"
 
 enum { PROBLEM_MAX = 128 * 1024, PARTS = 14 };
 
@@ -352,6 +353,14 @@ void http_stream_cut(struct http_request *r)
 size_t http_stream_pending(const struct http_request *r)
 {
 	return r->link->state == LINK_DEAD ? 0 : conn_pending(r->link->conn);
+}
+
+bool http_stream_progress(const struct http_request *r, struct conn_progress *ret)
+{
+	if (r->link->state != LINK_DEAD)
+		return conn_progress(r->link->conn, ret);
+	*ret = (struct conn_progress){ .all = r->had_all };
+	return r->had_all;
 }
 
 int http_upgrade(struct http_request *r, const struct http_header *headers, size_t n_headers,

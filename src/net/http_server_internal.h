@@ -114,8 +114,9 @@ struct http_request {
 	bool answered;  /* its head was written, or is not wanted any more */
 	bool streaming; /* between http_stream_begin and _end */
 	bool chunked;
-	bool corked; /* its pieces are gathered in http_server.held */
-	bool gone;   /* on_gone runs */
+	bool corked;  /* its pieces are gathered in http_server.held */
+	bool gone;    /* on_gone runs */
+	bool had_all; /* of an answer in pieces: it was acknowledged when the client closed */
 	/* of its head: what its answer depends on */
 	bool is_head : 1, keep_alive : 1;
 	bool until_acked : 1; /* on_sent waits for the peer's TCP */

@@ -312,6 +312,16 @@ int ws_send(struct ws *ws, struct str data, bool text)
 	return put(ws, text ? WS_TEXT : WS_BINARY, data);
 }
 
+size_t ws_pending(const struct ws *ws)
+{
+	return ws->conn ? conn_pending(ws->conn) : 0;
+}
+
+bool ws_progress(const struct ws *ws, struct conn_progress *ret)
+{
+	return ws->conn && conn_progress(ws->conn, ret);
+}
+
 /* A close before the handshake's end. */
 static void on_given_up(void *arg)
 {

@@ -18,6 +18,7 @@
 #include "base/str.h"
 #include "loop/loop.h"
 
+struct conn_progress;
 struct tls_context;
 struct http_request;
 struct ws;
@@ -59,6 +60,10 @@ int ws_accept(struct loop *loop, struct http_request *request, const struct ws_o
 	      const struct ws_events *events, void *arg, struct ws **ret);
 /* One whole message: 0, -ENOBUFS (a slow reader), -EPIPE. */
 int ws_send(struct ws *ws, struct str data, bool text);
+/* Bytes that the kernel has not taken yet. */
+size_t ws_pending(const struct ws *ws);
+/* As conn_progress: how far the peer has come. */
+bool ws_progress(const struct ws *ws, struct conn_progress *ret);
 /* Sends a close frame; on_end follows. */
 void ws_close(struct ws *ws, int code, struct str reason);
 /* At once, without events. NULL is fine. */
