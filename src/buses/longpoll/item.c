@@ -7,6 +7,7 @@
 
 #include <errno.h>
 #include <inttypes.h>
+#include <stdio.h>
 
 #include "buses/longpoll/longpoll_internal.h"
 #include "envelope/envelope.h"
@@ -76,7 +77,21 @@ static void drop_oversized(struct queue *queue, const struct msg *msg)
 	queue_settle(queue, msg->seq, true);
 }
 
-int item_next(struct queue *queue, struct str before, uint64_t *ret_seq)
+/* How a client names it: by what it finds in the object. */
+static void item_name(struct item *item)
+{
+	struct str id = item->msg->id;
+
+	if (item->msg->kind == MSG_DOCUMENT && id.n && id.n <= ITEM_ID_MAX) {
+		memcpy(item->id_bytes, id.p, id.n);
+		item->id = str_make(item->id_bytes, id.n);
+	} else {
+		(void)snprintf(item->id_bytes, sizeof(item->id_bytes), "%" PRIu64, item->seq);
+		item->id = str_from(item->id_bytes);
+	}
+}
+
+int item_take(struct queue *queue, struct str before, struct item *ret)
 {
 	struct msg *taken;
 
@@ -85,7 +100,9 @@ int item_next(struct queue *queue, struct str before, uint64_t *ret_seq)
 		int rc = item_add(queue, before, msg);
 
 		if (rc == 0) {
-			*ret_seq = msg->seq;
+			ret->seq = msg->seq;
+			ret->msg = msg_ref(msg);
+			item_name(ret);
 			return 1;
 		}
 		if (rc == -ENOMEM) {
@@ -95,4 +112,15 @@ int item_next(struct queue *queue, struct str before, uint64_t *ret_seq)
 		drop_oversized(queue, msg);
 	}
 	return 0;
+}
+
+int item_next(struct queue *queue, struct str before, uint64_t *ret_seq)
+{
+	struct item item;
+
+	if (!item_take(queue, before, &item))
+		return 0;
+	*ret_seq = item.seq;
+	(void)msg_unref(item.msg);
+	return 1;
 }

@@ -6,13 +6,13 @@
  * method goes where. Readers pull, so nothing is ever sent: a poll reads the queue's stream by the
  * queue's cursor. README.md tells what maps to what.
  *
- *   path                        GET, HEAD      POST, PUT
- *   /<sid>/<queue>              session        open
- *   /<sid>/<path>.xml, ../X     session        open; a call's request is held: call.h
- *   /<sid>/<application>        session        403
- *   /<sid>/events_<dialog>      session        403
- *   /<sid>/responses_<dialog>   session        403
- *   /<sid>/commands_<dialog>    403            session
+ *   path                        GET, HEAD, DELETE   POST, PUT
+ *   /<sid>/<queue>              session             open
+ *   /<sid>/<path>.xml, ../X     session             open; a call's request is held: call.h
+ *   /<sid>/<application>        session             403
+ *   /<sid>/events_<dialog>      session             403
+ *   /<sid>/responses_<dialog>   session             403
+ *   /<sid>/commands_<dialog>    403                 session
  *
  * Several of these ports may share one server: each mounts its own account's path, and the first
  * one also /auth and the paths of nobody.
@@ -25,9 +25,31 @@
 #include "buses/longpoll/call.h"
 #include "buses/longpoll/call_events.h"
 #include "buses/longpoll/dedup.h"
+#include "buses/longpoll/ack.h"
+#include "buses/longpoll/bury.h"
+#include "buses/longpoll/feed.h"
+#include "buses/longpoll/feed_http.h"
+#include "buses/longpoll/feed_ws.h"
 #include "buses/longpoll/longpoll_internal.h"
 #include "buses/longpoll/parcel.h"
 #include "buses/longpoll/poll.h"
+#include "buses/longpoll/poll_params.h"
+
+static void get_queue(struct longpoll *bus, struct http_request *request, struct str key)
+{
+	struct poll_params params;
+
+	if (!poll_params_of(bus, request, &params))
+		return;
+	if (feed_ws_wanted(request))
+		feed_ws_handle(bus, request, key, &params);
+	else if (feed_events_wanted(request))
+		feed_events_handle(bus, request, key, &params);
+	else if (params.stream || params.linger_ms || params.manual)
+		feed_list_handle(bus, request, key, &params);
+	else
+		poll_handle(bus, request, key, &params);
+}
 
 static void read_queue(struct longpoll *bus, struct http_request *request, struct str key)
 {
@@ -39,7 +61,7 @@ static void read_queue(struct longpoll *bus, struct http_request *request, struc
 	else if (str_eq(http_request_info(request)->method, STR("HEAD")))
 		poll_length(bus, request, key);
 	else
-		poll_handle(bus, request, key);
+		get_queue(bus, request, key);
 }
 
 static void write_queue(struct longpoll *bus, struct http_request *request, struct str key)
@@ -57,6 +79,16 @@ static void write_queue(struct longpoll *bus, struct http_request *request, stru
 			       "only voxbus writes here; commands go to commands_<dialog>");
 }
 
+static void acknowledge(struct longpoll *bus, struct http_request *request, struct str key)
+{
+	if (!access_granted(bus, request))
+		return;
+	if (topic_of(bus, key) == TOPIC_COMMANDS)
+		answer_problem(request, 403, NULL, 0, "commands are only read by voxbus");
+	else
+		ack_handle(bus, request, key);
+}
+
 static void queue_handle(struct longpoll *bus, struct http_request *request, struct str key)
 {
 	struct str method = http_request_info(request)->method;
@@ -68,8 +100,10 @@ static void queue_handle(struct longpoll *bus, struct http_request *request, str
 		read_queue(bus, request, key);
 	else if (str_eq(method, STR("POST")) || str_eq(method, STR("PUT")))
 		write_queue(bus, request, key);
+	else if (str_eq(method, STR("DELETE")))
+		acknowledge(bus, request, key);
 	else
-		answer_method(request, STR("GET, HEAD, POST, PUT, OPTIONS"));
+		answer_method(request, STR("GET, HEAD, POST, PUT, DELETE, OPTIONS"));
 }
 
 static void handle(void *arg, struct http_request *request)
@@ -120,8 +154,13 @@ static void destroy(void *self)
 	streams_unwatch(&bus->unread);
 	streams_unmeter(hub_streams(bus->env.hub), &bus->stored);
 	buf_fini(&bus->path);
+	feeds_stop(bus);
 	queues_release_waiters(bus);
 	parcels_abandon(bus);
+	feeds_abandon(bus);
+	loans_abandon(bus);
+	acks_abandon(bus);
+	burials_abandon(bus);
 	publishes_abandon(bus);
 	auths_abandon(bus);
 	commands_abandon(bus);
@@ -171,6 +210,11 @@ static int create(struct port *port, const struct port_env *env, const void *con
 	bus->conf = conf;
 	list_init(&bus->applications);
 	list_init(&bus->parcels);
+	list_init(&bus->feeds);
+	list_init(&bus->loans);
+	map_init(&bus->lent);
+	list_init(&bus->acks);
+	list_init(&bus->burials);
 	list_init(&bus->publishes);
 	list_init(&bus->auths);
 	list_init(&bus->commands);
@@ -279,6 +323,7 @@ static void stop(void *self)
 	struct longpoll *bus = self;
 
 	bus->stopped = true;
+	feeds_stop(bus);
 	queues_release_waiters(bus);
 	task_defer(&bus->closed);
 }
@@ -307,6 +352,9 @@ static size_t stats(void *self, struct port_stat *ret, size_t n)
 		{ "forgotten", "Of these, those that went early to make room.", false,
 		  bus->dedup ? dedup_evicted(bus->dedup) : 0 },
 		{ "over_quota", "Publishes refused for the quota.", false, bus->over_quota },
+		{ "lent", "Messages leased to readers, or kept for one that comes back.", true,
+		  bus->lent.count },
+		{ "dead", "Messages moved to a queue of dead ones.", false, bus->dead },
 		{ "oversized", "Messages dropped because no answer could hold them.", false,
 		  bus->oversized },
 		{ "calls_held", "Calls whose requests wait for instructions.", true,

@@ -67,6 +67,10 @@ static const struct conf_key keys[] = {
 		 "the "
 		 "queue of a call's events when the phone network drops the call's last request "
 		 "before it was answered." },
+	{ "deliveries_max", CONF_U64, offsetof(struct longpoll_conf, deliveries_max), .def = "16",
+	  .min = 1, .max = 255,
+	  .doc = "How often a message is leased (ack=manual) without being acknowledged before it "
+		 "goes to the queue <queue>.dead." },
 	{ 0 },
 };
 

@@ -21,6 +21,7 @@ struct longpoll_conf {
 	uint64_t hold_ms;         /* of a call's request whose URL says nothing */
 	uint64_t park_ms;         /* how long an answered call is expected back */
 	bool disconnect_events;   /* a message when a caller leaves */
+	uint64_t deliveries_max;  /* without an acknowledgement, then it is dead */
 };
 
 extern const struct conf_table longpoll_conf;

@@ -6,6 +6,8 @@
  *                |- auth.c                      sessions
  *                |- poll.c -> queue.c           those who wait
  *                |     `----> item.c, parcel.c  what they get, and what becomes of it
+ *                |- feed.c -> loan.c            those who stay, or say themselves what they have
+ *                |- ack.c                       and how they say it
  *                |- post.c -> publish.c         what is posted to ordinary queues
  *                |     `----> call.c            calls that are held until they are answered
  *                `- dialog_topic.c              commands of calls
@@ -30,6 +32,7 @@
 enum {
 	PATH_MAX_BYTES = 8192,    /* = the server's limit of a target */
 	CALL_NAME_MAX = 2048,     /* of <path>/<CallSid>: more than there can be */
+	PLACE_KEY_MAX = 1024,     /* bytes of a queue's name */
 	ANSWER_MAX = 1024 * 1024, /* an answer of this many bytes gets no further message */
 	OBJECT_MAX = 3584 * 1024, /* of one message as JSON: what the server keeps, less framing */
 };
@@ -46,7 +49,12 @@ struct longpoll {
 	struct task serve;        /* queues_serve */
 	struct streams_watch unread; /* queues_unread */
 	struct list parcels;         /* struct parcel.link: on their way to clients */
-	struct list publishes;       /* struct publish.link: not yet durable */
+	struct list feeds;           /* struct feed.link */
+	struct list loans;     /* struct loans.link: of each client that has been lent something */
+	struct map lent;       /* struct loan.node: by queue and id */
+	struct list acks;      /* struct ack.link: not yet durable */
+	struct list burials;   /* struct burial.link: not yet durable */
+	struct list publishes; /* struct publish.link: not yet durable */
 	struct dedup *dedup;
 	struct list auths;    /* struct auth.link: not yet durable */
 	struct list commands; /* struct command.link: not yet settled */
@@ -59,7 +67,7 @@ struct longpoll {
 	struct stream_meter stored; /* of all of the account's streams */
 	uint64_t rate_tokens, rate_filled_ms, refusal_logged_ms;
 	bool rate_filled, refusal_logged; /* these times mean something */
-	uint64_t waiters, polls, published, delivered, redelivered, auth_failures, oversized;
+	uint64_t waiters, polls, published, delivered, redelivered, auth_failures, oversized, dead;
 	uint64_t signature_failures, limited, over_quota, repetitions;
 	struct webhook *webhook; /* the calls that are held */
 	uint64_t calls_answered, calls_redirected, calls_missed;

@@ -11,8 +11,6 @@
 #include "buses/longpoll/longpoll_internal.h"
 #include "codec/form.h"
 
-enum { KEY_MAX = 1024 };
-
 static const struct str missed = STR_INIT("missed");
 
 static bool has_control(struct str s)
@@ -47,8 +45,8 @@ static int normalise(struct place *place, size_t n, struct err *e)
 		}
 	}
 	place->key = str_make(place->bytes + key_at, (size_t)(out - place->bytes) - key_at);
-	if (place->key.n > KEY_MAX)
-		return err_set(e, -EBADMSG, "a queue's name has at most %d bytes", KEY_MAX);
+	if (place->key.n > PLACE_KEY_MAX)
+		return err_set(e, -EBADMSG, "a queue's name has at most %d bytes", PLACE_KEY_MAX);
 	return 0;
 }
 

@@ -9,7 +9,7 @@
  *
  * An answer is one JSON list whose every message is a chunk of its own: `[\n` and an object, then
  * `,\n` and an object, at last `\n]\n`. It ends early when it is large (ANSWER_MAX): what is left
- * is the next poll's.
+ * is the next poll's. Who stays for more (stream, linger) or settles by itself (ack=manual) is a feed.
  */
 #include "buses/longpoll/poll.h"
 
@@ -145,7 +145,7 @@ static void finish_nothing(struct http_request *request, int rc)
 		no_memory_for_answer(request);
 }
 
-static void answer_nothing(struct http_request *request, bool empty_204)
+void poll_answer_nothing(struct http_request *request, bool empty_204)
 {
 	const struct http_header no_cache = { STR("Cache-Control"), STR("no-cache") };
 	const struct http_reply reply = { .status = 200,
@@ -189,7 +189,7 @@ static void poll_end(struct waiter *waiter)
 
 	http_request_on_gone(request, NULL, NULL);
 	poll_free(poll);
-	answer_nothing(request, empty_204);
+	poll_answer_nothing(request, empty_204);
 }
 
 static const struct waiter_ops poll_ops = { .serve = poll_serve, .end = poll_end };
@@ -243,12 +243,9 @@ static bool may_come(struct queue *queue, const struct poll_params *params)
 	return queue_is_held_up(queue) || (params->dead && queue_is_moving(queue));
 }
 
-void poll_handle(struct longpoll *bus, struct http_request *request, struct str key)
+void poll_handle(struct longpoll *bus, struct http_request *request, struct str key,
+		 const struct poll_params *params)
 {
-	struct poll_params params;
-
-	if (!poll_params_of(bus, request, &params))
-		return;
 	struct queue *queue = queue_open(bus, key);
 	if (!queue) {
 		answer_retry(request, 503, 1, "there is no memory for this queue now");
@@ -256,17 +253,18 @@ void poll_handle(struct longpoll *bus, struct http_request *request, struct str 
 	}
 	bus->polls++;
 	queue_look_behind(queue);
-	if (!queue_has_waiters(queue) && (params.dead ? poll_answer_dead(queue, request, params.max)
-						      : poll_answer(queue, request, params.max))) {
+	if (!queue_has_waiters(queue) &&
+	    (params->dead ? poll_answer_dead(queue, request, params->max)
+			  : poll_answer(queue, request, params->max))) {
 		queue_release(queue);
 		return;
 	}
-	if (params.timeout_ms || may_come(queue, &params)) {
-		park(bus, queue, request, &params);
+	if (params->timeout_ms || may_come(queue, params)) {
+		park(bus, queue, request, params);
 		return;
 	}
 	queue_release(queue);
-	answer_nothing(request, params.empty_204);
+	poll_answer_nothing(request, params->empty_204);
 }
 
 void poll_length(struct longpoll *bus, struct http_request *request, struct str key)

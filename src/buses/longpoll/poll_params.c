@@ -1,68 +1,121 @@
 /* SPDX-License-Identifier: MIT */
-/* What a poll asks for. */
+/* What a reader asks for, and a sentence for each thing that can't be had. */
 #include "buses/longpoll/poll_params.h"
 
 #include <errno.h>
 
+#include "buses/longpoll/item.h"
 #include "buses/longpoll/longpoll_internal.h"
 #include "codec/form.h"
 
-enum { MAX_DEFAULT = 10, VALUE_MAX = 64 };
+enum { MAX_DEFAULT = 10, VISIBILITY_DEFAULT_MS = 30000, VALUE_MAX = 64 };
 
-static bool param(struct str query, struct str name, char *text, struct str *ret)
+struct reader {
+	struct http_request *request;
+	struct str query;
+	char text[VALUE_MAX]; /* of the value looked at */
+};
+
+/* Also one whose value is too long to be looked at: *ret is empty then. */
+static bool param(struct reader *r, struct str name, struct str *ret)
 {
-	return form_find(query, name, text, VALUE_MAX, ret) || ret->p;
+	return form_find(r->query, name, r->text, VALUE_MAX, ret) || ret->p;
+}
+
+/* A time that is at most max_ms, whatever was asked for. False: it was answered. */
+static bool time_param(struct reader *r, struct str name, uint64_t max_ms, uint64_t *ret_ms,
+		       bool *ret_given)
+{
+	struct str value;
+
+	*ret_given = param(r, name, &value);
+	if (!*ret_given)
+		return true;
+	int rc = str_duration_ms(value, ret_ms);
+	if (rc < 0 && rc != -ERANGE) {
+		answer_problem(r->request, 400, NULL, 0,
+			       "%.*s must be a time such as 0, 500ms, 15s or 5m", STR_ARG(name));
+		return false;
+	}
+	if (rc == -ERANGE || *ret_ms > max_ms)
+		*ret_ms = max_ms;
+	return true;
+}
+
+static bool max_param(struct reader *r, struct poll_params *ret)
+{
+	struct str value;
+
+	ret->has_max = param(r, STR("max"), &value);
+	if (!ret->has_max ||
+	    (str_u64(value, &ret->max) == 0 && ret->max >= 1 && ret->max <= MESSAGES_MAX))
+		return true;
+	answer_problem(r->request, 400, NULL, 0, "max must be 1 to %d messages", MESSAGES_MAX);
+	return false;
+}
+
+/* A parameter that is there or not, with one value that it may have. */
+static bool word_param(struct reader *r, struct str name, struct str word, const char *means,
+		       bool *ret)
+{
+	struct str value;
+
+	*ret = param(r, name, &value);
+	if (!*ret || str_eq(value, word))
+		return true;
+	answer_problem(r->request, 400, NULL, 0, "%.*s may only be %.*s: %s", STR_ARG(name),
+		       STR_ARG(word), means);
+	return false;
+}
+
+/* What was leased for a shorter time than was asked for would be done twice: no clamping here. */
+static bool visibility_param(struct reader *r, struct poll_params *ret)
+{
+	if (!time_param(r, STR("visibility"), UINT64_MAX, &ret->visibility_ms,
+			&ret->has_visibility))
+		return false;
+	if (ret->visibility_ms >= VISIBILITY_MIN_MS && ret->visibility_ms <= VISIBILITY_MAX_MS)
+		return true;
+	answer_problem(r->request, 400, NULL, 0, "visibility must be 1s to 12h");
+	return false;
 }
 
 bool poll_params_of(const struct longpoll *bus, struct http_request *request,
 		    struct poll_params *ret)
 {
-	static const struct str later[] = { STR_INIT("ack"), STR_INIT("visibility"),
-					    STR_INIT("stream"), STR_INIT("linger") };
-	struct str query = http_request_info(request)->query, value;
+	struct reader r = { .request = request, .query = http_request_info(request)->query };
+	bool has_linger;
+
+	*ret = (struct poll_params){ .timeout_ms = bus->conf->poll_timeout_ms,
+				     .max = MAX_DEFAULT,
+				     .visibility_ms = VISIBILITY_DEFAULT_MS };
+	return time_param(&r, STR("timeout"), POLL_MAX_MS, &ret->timeout_ms, &ret->has_timeout) &&
+	       max_param(&r, ret) &&
+	       word_param(&r, STR("empty"), STR("204"), "the status of an empty answer",
+			  &ret->empty_204) &&
+	       word_param(&r, STR("include"), STR("dead"), "events of calls that have ended",
+			  &ret->dead) &&
+	       time_param(&r, STR("linger"), LINGER_MAX_MS, &ret->linger_ms, &has_linger) &&
+	       word_param(&r, STR("stream"), STR("1"), "messages are sent as they come",
+			  &ret->stream) &&
+	       word_param(&r, STR("ack"), STR("manual"),
+			  "without it messages are settled when they have arrived", &ret->manual) &&
+	       visibility_param(&r, ret);
+}
+
+struct str poll_last_id(const struct http_request *request, char *out)
+{
+	struct str id;
+
+	(void)form_find(http_request_info(request)->query, STR("last"), out, ITEM_ID_MAX, &id);
+	return id;
+}
+
+bool poll_param_is(const struct http_request *request, struct str name, struct str value)
+{
 	char text[VALUE_MAX];
+	struct str found;
 
-	*ret = (struct poll_params){ .timeout_ms = bus->conf->poll_timeout_ms, .max = MAX_DEFAULT };
-	if (param(query, STR("timeout"), text, &value)) {
-		int rc = str_duration_ms(value, &ret->timeout_ms);
-
-		if (rc < 0 && rc != -ERANGE) {
-			answer_problem(request, 400, NULL, 0,
-				       "timeout must be a time such as 0, 500ms, 15s or 5m");
-			return false;
-		}
-		if (rc == -ERANGE || ret->timeout_ms > POLL_MAX_MS)
-			ret->timeout_ms = POLL_MAX_MS;
-	}
-	if (param(query, STR("max"), text, &value) &&
-	    (str_u64(value, &ret->max) < 0 || ret->max < 1 || ret->max > MESSAGES_MAX)) {
-		answer_problem(request, 400, NULL, 0, "max must be 1 to %d messages", MESSAGES_MAX);
-		return false;
-	}
-	if (param(query, STR("empty"), text, &value)) {
-		if (!str_eq(value, STR("204"))) {
-			answer_problem(request, 400, NULL, 0,
-				       "empty may only be 204: the status of an empty answer");
-			return false;
-		}
-		ret->empty_204 = true;
-	}
-	if (param(query, STR("include"), text, &value)) {
-		if (!str_eq(value, STR("dead"))) {
-			answer_problem(request, 400, NULL, 0,
-				       "include may only be dead: events of calls that have ended");
-			return false;
-		}
-		ret->dead = true;
-	}
-	for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++) {
-		if (!param(query, later[i], text, &value))
-			continue;
-		answer_problem(request, 400, NULL, 0,
-			       "%.*s is not offered by this version; leave it out and messages "
-			       "are removed when they were sent",
-			       STR_ARG(later[i]));
-		return false;
-	}
-	return true;
+	return form_find(http_request_info(request)->query, name, text, sizeof(text), &found) &&
+	       str_eq(found, value);
 }

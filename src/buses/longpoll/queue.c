@@ -37,10 +37,11 @@ struct queue {
 	struct call_events *events; /* with the cursor, if the messages are of calls; else NULL */
 	struct list waiters;        /* struct waiter.link: longest-waiting first */
 	struct list serving;        /* longpoll.serving */
+	unsigned held;              /* by those who are neither waiters nor have taken anything */
 	char key[];
 };
 
-_Static_assert(sizeof(struct queue) <= 96, "a queue without messages is small");
+_Static_assert(sizeof(struct queue) <= 104, "a queue without messages is small");
 
 /* True: there may be more for those who still wait. The queue may be gone afterwards. */
 static bool queue_serve(struct queue *queue)
@@ -120,8 +121,7 @@ void queues_unread(void *arg, struct stream *stream)
 	if (!str_starts(name, sid) || name.n == sid.n || name.p[sid.n] != '/')
 		return;
 	struct str key = str_skip(name, sid.n + 1);
-	struct map_node *node = map_find(&bus->queues, key);
-	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
+	struct queue *queue = queue_find(bus, key);
 	/* Without memory the next message, or the next poll, tries again. */
 	if (!queue && place_is_of_calls(key))
 		(void)queue_open(bus, key); /* calls die although nobody reads of them */
@@ -155,13 +155,20 @@ static int queue_look(struct queue *queue)
 	return rc;
 }
 
-struct queue *queue_open(struct longpoll *bus, struct str key)
+struct queue *queue_find(const struct longpoll *bus, struct str key)
 {
 	struct map_node *node = map_find(&bus->queues, key);
 
-	if (node)
-		return container_of(node, struct queue, node);
-	struct queue *queue = calloc(1, sizeof(*queue) + key.n);
+	return node ? container_of(node, struct queue, node) : NULL;
+}
+
+struct queue *queue_open(struct longpoll *bus, struct str key)
+{
+	struct queue *queue = queue_find(bus, key);
+
+	if (queue)
+		return queue;
+	queue = calloc(1, sizeof(*queue) + key.n);
 	if (!queue)
 		return NULL;
 	queue->bus = bus;
@@ -182,11 +189,22 @@ struct queue *queue_open(struct longpoll *bus, struct str key)
 
 void queue_release(struct queue *queue)
 {
-	if (!list_empty(&queue->waiters) ||
+	if (queue->held || !list_empty(&queue->waiters) ||
 	    (queue->cursor && (cursor_in_flight(queue->cursor) || cursor_lag(queue->cursor))))
 		return;
 	map_del(&queue->bus->queues, &queue->node);
 	queue_destroy(queue);
+}
+
+void queue_hold(struct queue *queue)
+{
+	queue->held++;
+}
+
+void queue_let_go(struct queue *queue)
+{
+	queue->held--;
+	queue_release(queue);
 }
 
 struct longpoll *queue_bus(const struct queue *queue)
@@ -250,8 +268,7 @@ void queue_look_behind(struct queue *queue)
 
 uint64_t queue_length(struct longpoll *bus, struct str key)
 {
-	struct map_node *node = map_find(&bus->queues, key);
-	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
+	const struct queue *queue = queue_find(bus, key);
 	uint64_t length;
 
 	if (queue && queue->cursor)
@@ -267,8 +284,7 @@ uint64_t queue_length(struct longpoll *bus, struct str key)
 
 void queue_look_at(const struct longpoll *bus, struct str key, struct queue_view *view)
 {
-	struct map_node *node = map_find(&bus->queues, key);
-	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
+	const struct queue *queue = queue_find(bus, key);
 
 	if (!queue)
 		return;
@@ -294,8 +310,7 @@ void queues_each_bare(const struct longpoll *bus, void (*fn)(void *arg, struct s
 
 void queue_drop_returned(struct longpoll *bus, struct str key)
 {
-	struct map_node *node = map_find(&bus->queues, key);
-	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
+	struct queue *queue = queue_find(bus, key);
 	struct msg *msg;
 
 	if (queue && queue->events)
@@ -310,8 +325,7 @@ void queue_drop_returned(struct longpoll *bus, struct str key)
 static bool was_taken(struct longpoll *bus, struct str key, uint64_t seq)
 {
 	struct stream *stream = place_stream(bus, key, false);
-	struct map_node *node = map_find(&bus->queues, key);
-	struct queue *queue = node ? container_of(node, struct queue, node) : NULL;
+	const struct queue *queue = queue_find(bus, key);
 	bool trimmed = !stream || stream_first(stream) > seq;
 
 	if (stream)
@@ -322,12 +336,17 @@ static bool was_taken(struct longpoll *bus, struct str key, uint64_t seq)
 bool queue_deliver(struct longpoll *bus, struct str key, uint64_t seq)
 {
 	for (int i = 0; i < SERVED_A_TURN && !was_taken(bus, key, seq); i++) {
-		struct map_node *node = map_find(&bus->queues, key);
+		struct queue *queue = queue_find(bus, key);
 
-		if (!node || !queue_serve(container_of(node, struct queue, node)))
+		if (!queue || !queue_serve(queue))
 			break;
 	}
 	return was_taken(bus, key, seq);
+}
+
+bool queue_is_crowded(const struct queue *queue)
+{
+	return queue->cursor && cursor_in_flight(queue->cursor) > WINDOW / 2;
 }
 
 bool queue_has_waiters(const struct queue *queue)
@@ -347,6 +366,13 @@ void queue_wait_first(struct queue *queue, struct waiter *waiter)
 	waiter->queue = queue;
 	list_add_head(&queue->waiters, &waiter->link);
 	queue->bus->waiters++;
+}
+
+bool queue_waits_alone(const struct waiter *waiter)
+{
+	const struct list *all = &waiter->queue->waiters;
+
+	return all->next == &waiter->link && all->prev == &waiter->link;
 }
 
 void queue_leave(struct waiter *waiter)

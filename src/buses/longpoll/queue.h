@@ -47,8 +47,13 @@ struct waiter {
 
 /* The queue of that key with its cursor, made if it is new. NULL: no memory. */
 struct queue *queue_open(struct longpoll *bus, struct str key);
+/* The queue if somebody reads it, or has read from it what is not settled; else NULL. */
+struct queue *queue_find(const struct longpoll *bus, struct str key);
 /* Forgets it if nobody waits and nothing of it is under way. */
 void queue_release(struct queue *queue);
+/* The queue stays until it is let go of as often as it was held; that releases it, too. */
+void queue_hold(struct queue *queue);
+void queue_let_go(struct queue *queue);
 struct longpoll *queue_bus(const struct queue *queue);
 struct str queue_key(const struct queue *queue);
 
@@ -85,11 +90,16 @@ bool queue_deliver(struct longpoll *bus, struct str key, uint64_t seq);
 /* In a later turn its waiters are served, and its messages sorted. */
 void queue_wake(struct queue *queue);
 
+/* Half of what may be out at a time is out. */
+bool queue_is_crowded(const struct queue *queue);
+
 bool queue_has_waiters(const struct queue *queue);
 /* Puts it behind the others that wait; ops is set. */
 void queue_wait(struct queue *queue, struct waiter *waiter);
 /* Puts it before all others: for the request of a call, of which only the newest counts. */
 void queue_wait_first(struct queue *queue, struct waiter *waiter);
+/* Whether nobody else waits for its queue. */
+bool queue_waits_alone(const struct waiter *waiter);
 /* Takes it out; the queue may then be released. */
 void queue_leave(struct waiter *waiter);
 

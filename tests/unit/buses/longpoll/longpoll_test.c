@@ -24,7 +24,9 @@ static void add_ports(struct world *w)
 					  .poll_timeout_ms = 15000,
 					  .body_max = 1 << 20,
 					  .hold_ms = 10000,
-					  .park_ms = 15000 };
+					  .park_ms = 15000,
+
+					  .deliveries_max = 3 };
 	w->engine_conf = (struct memory_conf){ .ret = &w->engine, .on_send = on_command, .arg = w };
 	assert_int_equal(hub_add_port(w->hub, &longpoll_bus_ops, "http", &w->conf, &w->bus, &e), 0);
 	assert_int_equal(hub_add_port(w->hub, &memory_bus_ops, "other", &w->other_conf, &other, &e),

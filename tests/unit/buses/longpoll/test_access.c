@@ -184,7 +184,7 @@ static void paths_are_queues_or_refused(void **state)
 	expect(w, 200, NULL, head, "a=1");
 	(void)snprintf(head, sizeof(head), "POST /AC1/%.1025s", name);
 	expect(w, 400, "at most 1024 bytes", head, "a=1");
-	expect(w, 405, "Allow: GET, HEAD, POST, PUT, OPTIONS", "DELETE /AC1/q", NULL);
+	expect(w, 405, "Allow: GET, HEAD, POST, PUT, DELETE, OPTIONS", "PATCH /AC1/q", NULL);
 }
 
 static void one_queue_has_many_spellings(void **state)

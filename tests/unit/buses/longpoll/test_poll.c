@@ -104,9 +104,18 @@ static void ten_messages_unless_asked_otherwise(void **state)
 
 static void parameters_that_make_no_sense_are_refused(void **state)
 {
-	static const char *const bad[] = { "timeout=x", "timeout=-1", "timeout=", "max=0",
-					   "max=101",   "max=x",      "empty=1",  "ack=manual",
-					   "stream=1",  "linger=1s" };
+	static const char *const bad[] = { "timeout=x",
+					   "timeout=-1",
+					   "timeout=",
+					   "max=0",
+					   "max=101",
+					   "max=x",
+					   "empty=1",
+					   "ack=auto",
+					   "stream=2",
+					   "linger=x",
+					   "ack=manual&visibility=999ms",
+					   "visibility=13h" };
 	struct world *w = *state;
 	char head[128];
 
