@@ -86,9 +86,6 @@ static void loan_take_out(struct loan *loan)
 	struct loans *loans = loan->loans;
 
 	list_del(&loan->link);
-	/* Which analysers can't see. */
-	assert(loans->again.next != &loan->link && loans->sent.next != &loan->link);
-	assert(loans->arrived.next != &loan->link);
 	if (loan->since_ms && loans->terms == UNTIL_PROVEN) {
 		loans->kept--;
 		loans->kept_bytes -= loan->bytes;
@@ -184,6 +181,7 @@ static void end_first(struct list *list, uint64_t now)
 			loan_prove(loan);
 		else
 			loan_expire(loan);
+		assert(list->next != it); /* which analysers can't see */
 	}
 }
 
@@ -351,6 +349,7 @@ static bool settle_through(struct list *list, const struct loan *last)
 			return true;
 		}
 		loan_end(loan, true);
+		assert(list->next != it); /* which analysers can't see */
 	}
 	return false;
 }
