@@ -2,30 +2,54 @@
 /*
  * Strings written as JSON: runs of bytes that need nothing are copied whole, the others one by one.
  *
- * What needs something differs between the two writers by a table. An append that fails half-way
+ * What needs something differs between the two writers by a table. Most strings need nothing at all: these
+ * cost one reservation and one copy. An append that fails half-way
  * takes back what it wrote, because a caller that gets -ENOBUFS goes on with its buffer.
  */
 #include "codec/json.h"
 
-/* What becomes of a byte. */
+/* What becomes of a byte; most are copied. */
 enum { COPY, SHORT, UNICODE, HIGH };
 
 struct style {
-	const char *shorts; /* the control characters that have a letter */
-	bool html;          /* < > & and U+2028, U+2029 are escaped; a bad byte too */
+	unsigned char classes[256];
+	bool html; /* < > & and U+2028, U+2029 are escaped; a bad byte too */
 };
 
-static const struct style plain = { "\b\f\n\r\t", false }, go = { "\n\r\t", true };
+static const struct style plain = {
+	.classes = { [0 ... '\a'] = UNICODE,
+		     ['\b' ... '\n'] = SHORT,
+		     ['\v'] = UNICODE,
+		     ['\f' ... '\r'] = SHORT,
+		     [0x0e ... 0x1f] = UNICODE,
+		     ['"'] = SHORT,
+		     ['\\'] = SHORT,
+		     [0x80 ... 0xff] = HIGH },
+};
 
-static int class_of(const struct style *style, unsigned char c)
+static const struct style go = {
+	.classes = { [0 ... '\b'] = UNICODE,
+		     ['\t' ... '\n'] = SHORT,
+		     ['\v' ... '\f'] = UNICODE,
+		     ['\r'] = SHORT,
+		     [0x0e ... 0x1f] = UNICODE,
+		     ['"'] = SHORT,
+		     ['&'] = UNICODE,
+		     ['<'] = UNICODE,
+		     ['>'] = UNICODE,
+		     ['\\'] = SHORT,
+		     [0x80 ... 0xff] = HIGH },
+	.html = true,
+};
+
+/* How many bytes at the beginning of s are copied. */
+static size_t run_len(const struct style *style, struct str s)
 {
-	if (c >= 0x80)
-		return HIGH;
-	if (c == '"' || c == '\\')
-		return SHORT;
-	if (c < 0x20)
-		return c && strchr(style->shorts, c) ? SHORT : UNICODE;
-	return style->html && (c == '<' || c == '>' || c == '&') ? UNICODE : COPY;
+	size_t n = 0;
+
+	while (n < s.n && style->classes[(unsigned char)s.p[n]] == COPY)
+		n++;
+	return n;
 }
 
 static int add_short(struct buf *b, char c)
@@ -67,15 +91,13 @@ static int add_inside(struct buf *b, const struct style *style, struct str s)
 	int rc = 0;
 
 	while (s.n && rc == 0) {
-		size_t run = 0, used = 1;
+		size_t run = run_len(style, s), used = 1;
 
-		while (run < s.n && class_of(style, (unsigned char)s.p[run]) == COPY)
-			run++;
 		rc = buf_add(b, str_make(s.p, run));
 		s = str_skip(s, run);
 		if (rc < 0 || !s.n)
 			break;
-		switch (class_of(style, (unsigned char)s.p[0])) {
+		switch (style->classes[(unsigned char)s.p[0]]) {
 		case SHORT:
 			rc = add_short(b, s.p[0]);
 			break;
@@ -91,11 +113,30 @@ static int add_inside(struct buf *b, const struct style *style, struct str s)
 	return rc;
 }
 
+/* A string of which nothing needs anything, into the room that is there. */
+static void put_clean(struct buf *b, struct str s)
+{
+	char *out = buf_tail(b);
+
+	out[0] = '"';
+	if (s.n)
+		memcpy(out + 1, s.p, s.n);
+	out[s.n + 1] = '"';
+	buf_grew(b, s.n + 2);
+}
+
 static int add_string(struct buf *b, const struct style *style, struct str s)
 {
 	size_t before = buf_len(b);
-	int rc = buf_addc(b, '"');
+	int rc = buf_reserve(b, s.n + 2); /* no byte becomes less than one */
 
+	if (rc < 0)
+		return rc;
+	if (run_len(style, s) == s.n) {
+		put_clean(b, s);
+		return 0;
+	}
+	rc = buf_addc(b, '"');
 	if (rc == 0)
 		rc = add_inside(b, style, s);
 	if (rc == 0)
