@@ -60,8 +60,15 @@ size_t form_decode(char *out, struct str in)
 {
 	size_t n = 0;
 
-	for (size_t i = 0; i < in.n;)
-		out[n++] = form_byte(in, &i);
+	for (size_t i = 0; i < in.n;) {
+		char c = in.p[i];
+
+		if (c == '%' || c == '+')
+			c = form_byte(in, &i);
+		else
+			i++;
+		out[n++] = c;
+	}
 	return n;
 }
 

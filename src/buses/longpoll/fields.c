@@ -12,6 +12,9 @@
 
 #include "codec/form.h"
 
+/* The form of a message or a call: qsort's own work, and its memory, would be the larger part. */
+enum { FEW = 32 };
+
 void fields_fini(struct fields *fields)
 {
 	free(fields->items);
@@ -29,38 +32,74 @@ static int field_cmp(const void *a, const void *b)
 	return fa->place < fb->place ? -1 : fa->place > fb->place;
 }
 
+static void insertion_sort(struct field *items, size_t n)
+{
+	for (size_t i = 1; i < n; i++) {
+		struct field field = items[i];
+		size_t at = i;
+
+		for (; at && field_cmp(&items[at - 1], &field) > 0; at--)
+			items[at] = items[at - 1];
+		items[at] = field;
+	}
+}
+
 void fields_sort(struct fields *fields)
 {
-	if (fields->n)
+	if (fields->n <= FEW)
+		insertion_sort(fields->items, fields->n);
+	else
 		qsort(fields->items, fields->n, sizeof(*fields->items), field_cmp);
+}
+
+/* One more than there are, behind them; NULL without memory. */
+static struct field *field_add(struct fields *fields, size_t *room)
+{
+	if (fields->n == *room) {
+		size_t more = *room ? 2 * *room : FEW;
+		struct field *items = realloc(fields->items, more * sizeof(*items));
+
+		if (!items)
+			return NULL;
+		fields->items = items;
+		*room = more;
+	}
+	struct field *field = &fields->items[fields->n];
+	field->place = fields->n++;
+	return field;
+}
+
+/* Decodes to *out and moves it behind. */
+static struct str decode(char **out, struct str in)
+{
+	struct str decoded = str_make(*out, form_decode(*out, in));
+
+	*out += decoded.n;
+	return decoded;
 }
 
 int fields_init(struct fields *ret, struct str form, struct str without)
 {
 	struct str rest = form;
 	struct form_pair pair;
-	size_t n = 0;
+	size_t n = 0, room = 0;
 
 	*ret = (struct fields){ 0 };
-	while (form_next(&rest, &pair))
-		if (++n > FIELDS_MAX)
-			return -E2BIG;
-	if (n == 0)
+	if (!form.n)
 		return 0;
-	ret->items = calloc(n, sizeof(*ret->items));
-	ret->memory = malloc(form.n + 1);
-	if (!ret->items || !ret->memory)
-		return fields_fini(ret), -ENOMEM;
-	char *out = ret->memory;
-	for (rest = form; form_next(&rest, &pair);) {
+	ret->memory = malloc(form.n);
+	if (!ret->memory)
+		return -ENOMEM;
+	for (char *out = ret->memory; form_next(&rest, &pair);) {
+		if (++n > FIELDS_MAX)
+			return fields_fini(ret), -E2BIG;
 		if (without.n && form_name_is(&pair, without))
 			continue;
-		struct field *field = &ret->items[ret->n];
-		field->place = ret->n++;
-		field->name = str_make(out, form_decode(out, pair.name));
-		out += field->name.n;
-		field->value = str_make(out, form_decode(out, pair.value));
-		out += field->value.n;
+		struct field *field = field_add(ret, &room);
+		if (!field)
+			return fields_fini(ret), -ENOMEM;
+		field->name = decode(&out, pair.name);
+		field->value = decode(&out, pair.value);
 	}
 	fields_sort(ret);
 	return 0;

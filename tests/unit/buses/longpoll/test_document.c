@@ -160,6 +160,32 @@ static void a_host_loses_its_port(void **state)
 	}
 }
 
+/* Few are sorted otherwise than many. */
+static void fields_are_sorted_by_name_and_place_however_many(void **state)
+{
+	for (size_t n = 1; n <= 100; n++) {
+		struct fields fields;
+		struct buf form;
+		uint64_t value;
+
+		buf_init(&form, 4096);
+		for (size_t i = 0; i < n; i++)
+			assert_int_equal(buf_addf(&form, "&n%zu=%zu", i * 7 % 13, i), 0);
+		assert_int_equal(fields_init(&fields, buf_str(&form), STR("")), 0);
+		assert_int_equal(fields.n, n);
+		for (size_t i = 1; i < n; i++) {
+			const struct field *a = &fields.items[i - 1], *b = &fields.items[i];
+			int order = str_cmp(a->name, b->name);
+
+			assert_true(order < 0 || (order == 0 && a->place < b->place));
+			assert_int_equal(str_u64(b->value, &value), 0);
+			assert_int_equal(value, b->place);
+		}
+		fields_fini(&fields);
+		buf_fini(&form);
+	}
+}
+
 static void a_form_has_a_maximum(void **state)
 {
 	struct posted d = { .target = STR("/"), .content_type = STR(FORM) };
@@ -295,6 +321,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(documents_have_these_bytes),
 		cmocka_unit_test(a_host_loses_its_port),
+		cmocka_unit_test(fields_are_sorted_by_name_and_place_however_many),
 		cmocka_unit_test(a_form_has_a_maximum),
 		cmocka_unit_test(what_does_not_fit_is_refused),
 		cmocka_unit_test(what_was_posted_can_be_asked_for),
