@@ -44,7 +44,7 @@ static int append(struct longpoll *bus, const struct call *call, struct stream *
 	uint64_t created_ns = publish_created(bus);
 	char id[PUBLISH_ID_SIZE];
 
-	rand_hex(id, (PUBLISH_ID_SIZE - 1) / 2);
+	rand_id_hex(id, (PUBLISH_ID_SIZE - 1) / 2);
 	int rc = write_object(bus, call, id, created_ns);
 	if (rc < 0)
 		return rc;

@@ -54,7 +54,7 @@ static void command_send(struct longpoll *bus, struct http_request *request, str
 		answer_refused(request, -ENOMEM);
 		return;
 	}
-	rand_hex(command->id, ID_BYTES);
+	rand_id_hex(command->id, ID_BYTES);
 	command->request = request;
 	int rc = deliver(bus, envelope, topic, command);
 	if (rc < 0) {

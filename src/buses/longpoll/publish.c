@@ -77,7 +77,7 @@ static void publish_init(struct publish *publish, struct longpoll *bus, publish_
 	list_init(&publish->link);
 	list_init(&publish->repetitions);
 	task_init(&publish->task, bus->env.loop, on_repeated, publish);
-	rand_hex(publish->id, ID_BYTES);
+	rand_id_hex(publish->id, ID_BYTES);
 }
 
 static void on_appended(void *arg, int rc)

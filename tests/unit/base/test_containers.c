@@ -138,6 +138,20 @@ static void identifiers_have_their_shapes(void **state)
 		assert_in_range(rand_below(7), 0, 6);
 }
 
+/* More than its pool has, in pieces that don't divide it. */
+static void pooled_ids_have_their_shape_and_never_repeat(void **state)
+{
+	char ids[1000][27];
+
+	for (size_t i = 0; i < 1000; i++) {
+		rand_id_hex(ids[i], 13);
+		assert_int_equal(strspn(ids[i], "0123456789abcdef"), 26);
+		assert_int_equal(strlen(ids[i]), 26);
+		for (size_t j = 0; j < i; j++)
+			assert_string_not_equal(ids[i], ids[j]);
+	}
+}
+
 static void sentence_is_cut_and_prefixed(void **state)
 {
 	char big[1000];
@@ -161,6 +175,7 @@ int main(void)
 		cmocka_unit_test(list_keeps_order_and_forgives_a_second_removal),
 		cmocka_unit_test(secret_equals_only_itself),
 		cmocka_unit_test(identifiers_have_their_shapes),
+		cmocka_unit_test(pooled_ids_have_their_shape_and_never_repeat),
 		cmocka_unit_test(sentence_is_cut_and_prefixed),
 	};
 
