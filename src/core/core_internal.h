@@ -154,6 +154,7 @@ struct cursor {
 	size_t window, cap;        /* window as asked for; cap = slots allocated */
 	uint64_t lease_stream;     /* CURSOR_LEASED: the stream's name in leases */
 	size_t in_flight, given_back;
+	size_t held;              /* bytes of messages in slots */
 	struct ring loaded;       /* read from the disk, not yet taken */
 	struct cursor_load *load; /* a read under way */
 	struct timer retry;       /* after a failed read */

@@ -18,7 +18,12 @@
 #include "core/lease.h"
 #include "journal/journal.h"
 
-enum { SLOTS_FIRST = 4, RETRY_MS = 1000 };
+enum {
+	SLOTS_FIRST = 4,
+	RETRY_MS = 1000,
+	HELD_MAX =
+		16 << 20, /* bytes of messages taken and not settled: then nothing more is taken */
+};
 enum { SLOT_SETTLED, SLOT_IN_FLIGHT, SLOT_GIVEN_BACK, SLOT_ASIDE };
 
 static struct cursor_slot *slot(const struct cursor *c, uint64_t seq)
@@ -255,7 +260,7 @@ static struct msg *find_next(struct cursor *c)
 
 	if (c->next < s->first)
 		skip_to(c, s->first);
-	if (c->next >= s->visible || c->next - c->floor >= c->window)
+	if (c->next >= s->visible || c->next - c->floor >= c->window || c->held >= HELD_MAX)
 		return NULL;
 	m = ring_get(&s->ring, c->next);
 	if (!m) {
@@ -306,6 +311,7 @@ static int take(struct cursor *c, struct msg **ret)
 		return 0;
 	}
 	*slot(c, c->next++) = (struct cursor_slot){ .msg = msg_ref(m), .state = SLOT_IN_FLIGHT };
+	c->held += msg_bytes(m);
 	c->in_flight++;
 	*ret = msg_ref(m);
 	return 1;
@@ -334,6 +340,7 @@ void cursor_settle(struct cursor *c, uint64_t seq, bool done)
 	if (!s)
 		return;
 	if (done) {
+		c->held -= msg_bytes(s->msg);
 		s->msg = msg_unref(s->msg);
 		s->state = SLOT_SETTLED;
 		cursor_lease_settled(c, s);

@@ -31,9 +31,9 @@ enum {
 };
 
 /*
- * Starts at the oldest message kept. window: how many messages may be in flight. on_ready comes
- * in a later turn when there is something to take at first, and whenever cursor_take may give
- * something again after it gave nothing.
+ * Starts at the oldest message kept. window: how many messages may be in flight; 16 MiB of them fill
+ * it, too. on_ready comes in a later turn when there is something to take at first, and whenever
+ * cursor_take may give something again after it gave nothing.
  */
 int cursor_create(struct stream *stream, unsigned flags, size_t window, void (*on_ready)(void *arg),
 		  void *arg, struct cursor **ret);

@@ -76,6 +76,52 @@ static void messages_come_in_order_and_wake_once(void **state)
 	world_destroy(&w);
 }
 
+static void append_large(struct stream *s, size_t bytes)
+{
+	struct blob *payload = calloc(1, sizeof(*payload) + bytes);
+
+	assert_non_null(payload);
+	payload->refs = 1;
+	payload->n = bytes;
+	auto_msg struct msg *m =
+		msg_create(&(struct msg){ .seq = stream_next(s), .payload = payload });
+	(void)blob_unref(payload);
+	assert_non_null(m);
+	assert_int_equal(stream_append(s, m, NULL, NULL), 0);
+}
+
+static void large_messages_fill_the_window_before_many_do(void **state)
+{
+	struct reader r;
+	struct world w;
+	struct stream *s;
+
+	world_create(&w, &(struct world_options){ 0 });
+	s = stream_open(w.streams, STR("s"), 0);
+	assert_non_null(s);
+	reader_create(s, &r, CURSOR_REQUIRED, 100);
+	for (int i = 0; i < 20; i++)
+		append_large(s, 1 << 20);
+	world_settle(&w);
+	for (uint64_t i = 1; i <= 16; i++)
+		assert_int_equal(take(&r), i);
+	assert_int_equal(take(&r), 0);
+	r.ready = 0;
+	cursor_settle(r.cursor, 7, false); /* given back it is kept all the same */
+	world_settle(&w);
+	assert_int_equal(r.ready, 1);
+	assert_int_equal(take(&r), 7);
+	assert_int_equal(take(&r), 0);
+	cursor_settle(r.cursor, 7, true);
+	world_settle(&w);
+	assert_int_equal(r.ready, 2);
+	assert_int_equal(take(&r), 17);
+	assert_int_equal(take(&r), 0);
+	r.cursor = cursor_destroy(r.cursor);
+	(void)stream_unref(s);
+	world_destroy(&w);
+}
+
 static void settled_in_any_order_the_floor_follows(void **state)
 {
 	struct reader r;
@@ -299,6 +345,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(messages_come_in_order_and_wake_once),
+		cmocka_unit_test(large_messages_fill_the_window_before_many_do),
 		cmocka_unit_test(settled_in_any_order_the_floor_follows),
 		cmocka_unit_test(slowest_required_reader_holds_the_stream),
 		cmocka_unit_test(full_memory_stream_drops_the_oldest),
