@@ -36,6 +36,7 @@ static int is_finished(z_stream *z, int *ret_zrc)
 	z->next_out = &spare;
 	z->avail_out = 1;
 	*ret_zrc = inflate(z, Z_NO_FLUSH);
+	z->next_out = Z_NULL;
 	return z->avail_out == 1;
 }
 

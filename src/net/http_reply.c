@@ -63,7 +63,8 @@ static int write_framing(struct http_request *r, const struct http_reply *reply,
 	l->close = how == FRAMED_CLOSE || !r->keep_alive || l->server->stopping;
 	if (l->close)
 		return http_write_header(b, STR("Connection"), STR("close"));
-	if (r->minor == 0)
+	/* It is the rule with 1.1; clients of a long poll look for it all the same. */
+	if (r->minor == 0 || how == FRAMED_CHUNKS)
 		return http_write_header(b, STR("Connection"), STR("keep-alive"));
 	return 0;
 }

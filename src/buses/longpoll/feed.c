@@ -89,7 +89,6 @@ static bool deliver(struct feed *feed)
 	(void)loans_next_again(feed->loans); /* the next that is taken, then */
 	if (!item_take(feed->queue, STR(""), &item))
 		return false;
-	auto_msg struct msg *msg = item.msg;
 	size_t bytes = buf_len(&bus_of(feed)->scratch);
 	int rc = loans_add(feed->loans, &item, bytes);
 
@@ -97,6 +96,7 @@ static bool deliver(struct feed *feed)
 		queue_settle(feed->queue, item.seq, false);
 	else
 		rc = feed->ops->send(feed, &item);
+	(void)msg_unref(item.msg);
 	if (rc < 0) {
 		feed_cut(feed);
 		return false;

@@ -139,7 +139,8 @@ static void a_stream_goes_out_in_chunks(void **state)
 	assert_int_equal(http_stream_pending(f.parked[0]), 0);
 	http_stream_end(f.parked[0]);
 	RUN_UNTIL(f.loop, got(&f, fd, "\r\n0\r\n\r\n"));
-	assert_got(&f, "Transfer-Encoding: chunked\r\n\r\n5\r\nfirst\r\n2\r\nxx\r\n14\r\nxxxxxxxxxx"
+	assert_got(&f, "Transfer-Encoding: chunked\r\nConnection: "
+		       "keep-alive\r\n\r\n5\r\nfirst\r\n2\r\nxx\r\n14\r\nxxxxxxxxxx"
 		       "xxxxxxxxxx\r\n0\r\n\r\n");
 	exchange(&f, fd, STR("GET /now HTTP/1.1\r\n" HOST "\r\n"), "/now");
 	(void)close(fd);
@@ -187,7 +188,8 @@ static void head_gets_the_headers_alone(void **state)
 	assert_int_equal(http_stream_write(f.parked[0], &part, 1), 0);
 	http_stream_end(f.parked[0]);
 	RUN_UNTIL(f.loop, got(&f, fd, "/now"));
-	assert_got(&f, "Transfer-Encoding: chunked\r\n\r\nHTTP/1.1 200 OK");
+	assert_got(&f,
+		   "Transfer-Encoding: chunked\r\nConnection: keep-alive\r\n\r\nHTTP/1.1 200 OK");
 	(void)close(fd);
 	finish(&f);
 }

@@ -73,6 +73,7 @@ static void every_message_is_a_chunk_of_its_own(void **state)
 	publish(w, "/AC1/q", "three");
 	poll_start(&c, w, "/AC1/q");
 	assert_int_equal(client_answer(&c), 200);
+	assert_non_null(strstr(c.text, "\r\nConnection: keep-alive\r\n"));
 	assert_non_null(strstr(c.text, "\r\nTransfer-Encoding: chunked\r\n"));
 	assert_non_null(strstr(c.text, "\r\nContent-Type: application/json\r\n"));
 	assert_non_null(strstr(c.text, "\r\nCache-Control: no-cache\r\n"));
