@@ -288,11 +288,11 @@ void feed_events_handle(struct longpoll *bus, struct http_request *request, stru
 			const struct poll_params *params)
 {
 	struct http_feed *h = http_feed_open(bus, request, key, params, &events_ops);
-	struct str header = http_request_header(request, STR("Last-Event-ID"));
 	char text[ITEM_ID_MAX];
 
 	if (!h)
 		return;
+	struct str header = http_request_header(request, STR("Last-Event-ID"));
 	int rc = begin_events(h);
 	if (rc == 0)
 		feed_resume(&h->feed, header.n ? header : poll_last_id(request, text));

@@ -98,6 +98,7 @@ static int append(struct fx *fx, const char *id, bool relaxed)
 	auto_msg struct msg *m = msg_create(&init);
 
 	(void)blob_unref(init.payload);
+	assert_non_null(m);
 	return relaxed ? stream_append_relaxed(fx->stream, m, on_done, fx)
 		       : stream_append(fx->stream, m, on_done, fx);
 }

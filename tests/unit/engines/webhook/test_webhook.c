@@ -132,7 +132,9 @@ static void a_sender_that_tries_again_has_a_moment_to_do_so(void **state)
 	call->retried = true;
 	webhook_release(call, false);
 	loop_test_advance(w->loop, 4999);
-	assert_int_equal(find(w, "call.xml/CA7")->state, CALL_PARKED);
+	call = find(w, "call.xml/CA7");
+	assert_non_null(call);
+	assert_int_equal(call->state, CALL_PARKED);
 	webhook_release(hold(w, "call.xml/CA7"), false);
 	loop_test_advance(w->loop, 5001);
 	loop_turn(w->loop);
