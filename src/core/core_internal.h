@@ -145,14 +145,22 @@ struct cursor_slot {
 	uint32_t lease; /* 0 = none */
 };
 
+/* A message that is out and far behind the others, by its number. */
+struct cursor_stray {
+	uint64_t seq;
+	struct cursor_slot slot;
+};
+
 struct cursor {
 	struct list link; /* stream.cursors */
 	struct stream *stream;
 	unsigned flags;
-	uint64_t floor, next;      /* settled below floor; taken below next */
+	uint64_t floor, next;      /* settled (but for strays) below floor; taken below next */
 	struct cursor_slot *slots; /* window of them, by number modulo window */
 	size_t window, cap;        /* window as asked for; cap = slots allocated */
-	uint64_t lease_stream;     /* CURSOR_LEASED: the stream's name in leases */
+	struct cursor_stray *strays;
+	size_t n_strays, cap_strays;
+	uint64_t lease_stream; /* CURSOR_LEASED: the stream's name in leases */
 	size_t in_flight, given_back;
 	size_t held;              /* bytes of messages in slots */
 	struct ring loaded;       /* read from the disk, not yet taken */

@@ -7,12 +7,16 @@
  * A message that is in the stream's ring is taken from there; an older one is read from the
  * journal, a batch at a time, into `loaded`. What is nowhere (dropped, expired, damaged) is
  * skipped: its slots count as settled. What has expired is settled when its turn comes, unread.
+ *
+ * The window is how many may be out, however far apart: those that would hold up the table, since
+ * thousands behind them are settled, leave it for an array of their own, `strays`.
  */
 #include "core/cursor.h"
 
 #include <errno.h>
 #include <limits.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "core/core_internal.h"
 #include "core/lease.h"
@@ -29,6 +33,24 @@ enum { SLOT_SETTLED, SLOT_IN_FLIGHT, SLOT_GIVEN_BACK, SLOT_ASIDE };
 static struct cursor_slot *slot(const struct cursor *c, uint64_t seq)
 {
 	return &c->slots[seq & (c->cap - 1)];
+}
+
+/* The number's slot, in the table or astray; NULL: it is settled, or was not taken yet. */
+static struct cursor_slot *find_slot(const struct cursor *c, uint64_t seq)
+{
+	size_t from = 0, to = c->n_strays;
+
+	if (seq >= c->floor)
+		return seq < c->next ? slot(c, seq) : NULL;
+	while (from < to) {
+		size_t mid = from + (to - from) / 2;
+
+		if (c->strays[mid].seq < seq)
+			from = mid + 1;
+		else
+			to = mid;
+	}
+	return from < c->n_strays && c->strays[from].seq == seq ? &c->strays[from].slot : NULL;
 }
 
 static void on_task(void *arg)
@@ -53,6 +75,8 @@ static void on_retry(void *arg)
 
 void cursor_notify(struct cursor *c)
 {
+	/* Who took what it wanted hears that there is no more. */
+	c->hungry |= c->stream->first == c->stream->visible;
 	wake(c);
 }
 
@@ -63,7 +87,7 @@ bool cursor_is_required(const struct cursor *c)
 
 uint64_t cursor_needs(const struct cursor *c)
 {
-	return c->floor;
+	return cursor_floor(c);
 }
 
 int cursor_create(struct stream *stream, unsigned flags, size_t window, void (*on_ready)(void *arg),
@@ -116,9 +140,14 @@ struct cursor *cursor_destroy(struct cursor *c)
 		cursor_lease_left(c, slot(c, seq));
 		(void)msg_unref(slot(c, seq)->msg);
 	}
+	for (size_t i = 0; i < c->n_strays; i++) {
+		cursor_lease_left(c, &c->strays[i].slot);
+		(void)msg_unref(c->strays[i].slot.msg);
+	}
 	list_del(&c->link);
 	loaded_clear(c);
 	(void)stream_unref(c->stream);
+	free(c->strays);
 	free(c->slots);
 	free(c);
 	return NULL;
@@ -150,20 +179,77 @@ static void floor_rise(struct cursor *c)
 
 	while (c->floor < c->next && slot(c, c->floor)->state == SLOT_SETTLED)
 		cursor_lease_passed(c, slot(c, c->floor++));
-	if (c->floor > before && cursor_is_required(c))
+	if (c->floor > before && !c->n_strays && cursor_is_required(c))
 		stream_mark(c->stream, false);
+}
+
+/* It is settled. */
+static void stray_del(struct cursor *c, struct cursor_slot *s)
+{
+	size_t i = (size_t)(container_of(s, struct cursor_stray, slot) - c->strays);
+
+	cursor_lease_passed(c, s);
+	c->n_strays--;
+	memmove(&c->strays[i], &c->strays[i + 1], (c->n_strays - i) * sizeof(c->strays[0]));
+	if (i == 0 && cursor_is_required(c))
+		stream_mark(c->stream, false);
+}
+
+/* 0 or -ENOMEM. */
+static int strays_reserve(struct cursor *c, size_t n)
+{
+	size_t cap = c->cap_strays ? c->cap_strays : SLOTS_FIRST;
+
+	while (cap < n)
+		cap *= 2;
+	if (cap == c->cap_strays)
+		return 0;
+	struct cursor_stray *strays = realloc(c->strays, cap * sizeof(*strays));
+	if (!strays)
+		return -ENOMEM;
+	c->strays = strays;
+	c->cap_strays = cap;
+	return 0;
+}
+
+/* What is out below `to` leaves the table: true, or there was no memory. */
+static bool lead_astray(struct cursor *c, uint64_t to)
+{
+	if (strays_reserve(c, c->n_strays + c->in_flight + c->given_back) < 0)
+		return false;
+	for (; c->floor < to; c->floor++) {
+		struct cursor_slot *s = slot(c, c->floor);
+
+		if (s->state == SLOT_SETTLED)
+			cursor_lease_passed(c, s);
+		else
+			c->strays[c->n_strays++] =
+				(struct cursor_stray){ .seq = c->floor, .slot = *s };
+	}
+	floor_rise(c);
+	return true;
+}
+
+/* Room in the table for the next number. */
+static bool window_has_room(struct cursor *c)
+{
+	if (c->in_flight + c->given_back >= c->window || c->held >= HELD_MAX)
+		return false;
+	return c->next - c->floor < c->window || lead_astray(c, c->floor + (c->window + 1) / 2);
 }
 
 /* What lies before `to` is nowhere any more. */
 static void skip_to(struct cursor *c, uint64_t to)
 {
-	if (c->floor == c->next) {
+	bool fits = to - c->floor <= c->window;
+
+	if (c->floor == c->next || (!fits && lead_astray(c, c->next))) {
 		c->floor = c->next = to;
-		if (cursor_is_required(c))
+		if (!c->n_strays && cursor_is_required(c))
 			stream_mark(c->stream, false);
 		return;
 	}
-	/* Something is in flight before the hole: the hole takes slots, as far as there are any. */
+	/* Something is out before the hole: the hole takes slots, as far as there are any. */
 	while (c->next < to && c->next - c->floor < c->window && slots_grow(c) == 0)
 		*slot(c, c->next++) = (struct cursor_slot){ .state = SLOT_SETTLED };
 }
@@ -260,7 +346,7 @@ static struct msg *find_next(struct cursor *c)
 
 	if (c->next < s->first)
 		skip_to(c, s->first);
-	if (c->next >= s->visible || c->next - c->floor >= c->window || c->held >= HELD_MAX)
+	if (c->next >= s->visible || !window_has_room(c))
 		return NULL;
 	m = ring_get(&s->ring, c->next);
 	if (!m) {
@@ -282,6 +368,9 @@ static struct cursor_slot *first_given_back(const struct cursor *c)
 {
 	if (!c->given_back)
 		return NULL;
+	for (size_t i = 0; i < c->n_strays; i++)
+		if (c->strays[i].slot.state == SLOT_GIVEN_BACK)
+			return &c->strays[i].slot;
 	for (uint64_t seq = c->floor; seq < c->next; seq++)
 		if (slot(c, seq)->state == SLOT_GIVEN_BACK)
 			return slot(c, seq);
@@ -319,9 +408,9 @@ static int take(struct cursor *c, struct msg **ret)
 
 static struct cursor_slot *in_flight(const struct cursor *c, uint64_t seq)
 {
-	if (seq < c->floor || seq >= c->next || slot(c, seq)->state != SLOT_IN_FLIGHT)
-		return NULL;
-	return slot(c, seq);
+	struct cursor_slot *s = find_slot(c, seq);
+
+	return s && s->state == SLOT_IN_FLIGHT ? s : NULL;
 }
 
 static void give_back(struct cursor *c, struct cursor_slot *s)
@@ -333,19 +422,28 @@ static void give_back(struct cursor *c, struct cursor_slot *s)
 	c->given_back++;
 }
 
+/* It has left the stream, by age or by hand. What a memory overflowed by is still sent. */
+static bool is_gone(const struct cursor *c, uint64_t seq)
+{
+	return c->flags & CURSOR_LEASED && seq < c->stream->first;
+}
+
 void cursor_settle(struct cursor *c, uint64_t seq, bool done)
 {
 	struct cursor_slot *s = in_flight(c, seq);
 
 	if (!s)
 		return;
-	if (done) {
+	if (done || is_gone(c, seq)) {
 		c->held -= msg_bytes(s->msg);
 		s->msg = msg_unref(s->msg);
 		s->state = SLOT_SETTLED;
 		cursor_lease_settled(c, s);
 		c->in_flight--;
-		floor_rise(c);
+		if (seq < c->floor)
+			stray_del(c, s);
+		else
+			floor_rise(c);
 	} else {
 		give_back(c, s);
 	}
@@ -364,15 +462,20 @@ void cursor_set_aside(struct cursor *c, uint64_t seq)
 
 bool cursor_take_aside(struct cursor *c, uint64_t seq)
 {
-	if (seq < c->floor || seq >= c->next || slot(c, seq)->state != SLOT_ASIDE)
+	struct cursor_slot *s = find_slot(c, seq);
+
+	if (!s || s->state != SLOT_ASIDE)
 		return false;
-	slot(c, seq)->state = SLOT_IN_FLIGHT;
-	(void)cursor_lease(c, slot(c, seq)); /* what was settled before was never set aside */
+	s->state = SLOT_IN_FLIGHT;
+	(void)cursor_lease(c, s); /* what was settled before was never set aside */
 	return true;
 }
 
 void cursor_rewind(struct cursor *c)
 {
+	for (size_t i = 0; i < c->n_strays; i++)
+		if (c->strays[i].slot.state == SLOT_IN_FLIGHT)
+			give_back(c, &c->strays[i].slot);
 	for (uint64_t seq = c->floor; seq < c->next; seq++)
 		if (slot(c, seq)->state == SLOT_IN_FLIGHT)
 			give_back(c, slot(c, seq));
@@ -381,12 +484,14 @@ void cursor_rewind(struct cursor *c)
 
 uint64_t cursor_floor(const struct cursor *c)
 {
-	return c->floor;
+	return c->n_strays ? c->strays[0].seq : c->floor;
 }
 
 bool cursor_has_settled(const struct cursor *c, uint64_t seq)
 {
-	return seq < c->floor || (seq < c->next && slot(c, seq)->state == SLOT_SETTLED);
+	const struct cursor_slot *s = find_slot(c, seq);
+
+	return seq < c->next && (!s || s->state == SLOT_SETTLED);
 }
 
 bool cursor_has_taken(const struct cursor *c, uint64_t seq)
@@ -402,7 +507,7 @@ int cursor_take(struct cursor *c, struct msg **ret)
 	while (take(c, &m) > 0) {
 		bool expired = m->ttl_ms && now >= m->expires_ms;
 
-		if (!expired && cursor_lease(c, slot(c, m->seq))) {
+		if (cursor_lease(c, find_slot(c, m->seq)) && !expired && !is_gone(c, m->seq)) {
 			*ret = m;
 			return 1;
 		}
@@ -416,7 +521,9 @@ int cursor_take(struct cursor *c, struct msg **ret)
 
 unsigned cursor_returns(const struct cursor *c, uint64_t seq)
 {
-	return in_flight(c, seq) ? slot(c, seq)->returns : 0;
+	const struct cursor_slot *s = in_flight(c, seq);
+
+	return s ? s->returns : 0;
 }
 
 uint64_t cursor_lag(const struct cursor *c)

@@ -32,8 +32,8 @@ enum {
 
 /*
  * Starts at the oldest message kept. window: how many messages may be in flight; 16 MiB of them fill
- * it, too. on_ready comes in a later turn when there is something to take at first, and whenever
- * cursor_take may give something again after it gave nothing.
+ * it, too. on_ready comes in a later turn when there is something to take at first, whenever
+ * cursor_take may give something again after it gave nothing, and when others emptied the stream.
  */
 int cursor_create(struct stream *stream, unsigned flags, size_t window, void (*on_ready)(void *arg),
 		  void *arg, struct cursor **ret);
@@ -44,8 +44,10 @@ struct cursor *cursor_destroy(struct cursor *cursor);
  * disk is being read: on_ready follows in each case).
  */
 int cursor_take(struct cursor *cursor, struct msg **ret);
-/* done = true: settled for good; false: given back, to be taken again. A number not in flight is
- * ignored (a late answer after cursor_rewind). */
+/*
+ * done = true: settled for good; false: given back, to be taken again (not by a leased
+ * cursor if it has left the stream, by age or by hand). A number not in flight is ignored (a late answer after cursor_rewind).
+ */
 void cursor_settle(struct cursor *cursor, uint64_t seq, bool done);
 /*
  * Sets a message in flight aside: it keeps its place, holds up nobody behind it, and does not count

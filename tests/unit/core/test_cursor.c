@@ -139,18 +139,101 @@ static void settled_in_any_order_the_floor_follows(void **state)
 	assert_int_equal(cursor_in_flight(r.cursor), 3); /* the window */
 	cursor_settle(r.cursor, 2, true);
 	assert_int_equal(cursor_floor(r.cursor), 1);
+	assert_int_equal(take(&r), 4);
 	assert_int_equal(take(&r), 0);
 	cursor_settle(r.cursor, 1, true);
 	assert_int_equal(cursor_floor(r.cursor), 3);
 	cursor_settle(r.cursor, 1, true);   /* twice: nothing */
 	cursor_settle(r.cursor, 99, false); /* never taken: nothing */
-	assert_int_equal(take(&r), 4);
 	cursor_settle(r.cursor, 3, false);
 	assert_int_equal(take(&r), 3);
 	assert_int_equal(cursor_returns(r.cursor, 3), 1);
 	assert_int_equal(take(&r), 5);
 	world_settle(&w);
 	assert_int_equal(stream_first(s), 3);
+	r.cursor = cursor_destroy(r.cursor);
+	(void)stream_unref(s);
+	world_destroy(&w);
+}
+
+/* Each message of `n` is taken and settled: what has come. */
+static void read_on(struct world *w, struct stream *s, struct reader *r, uint64_t n)
+{
+	uint64_t seq = stream_next(s);
+
+	append(w, s, (int)n);
+	world_settle(w);
+	for (; n; n--, seq++) {
+		assert_int_equal(take(r), seq);
+		cursor_settle(r->cursor, seq, true);
+	}
+}
+
+static void what_is_out_for_long_does_not_stop_the_others(void **state)
+{
+	struct reader r;
+	struct world w;
+	struct stream *s;
+
+	world_create(&w, &(struct world_options){ 0 });
+	s = stream_open(w.streams, STR("s"), 0);
+	reader_create(s, &r, CURSOR_REQUIRED, 4);
+	append(&w, s, 3);
+	world_settle(&w);
+	for (uint64_t i = 1; i <= 3; i++)
+		assert_int_equal(take(&r), i);
+	cursor_settle(r.cursor, 2, true);
+	read_on(&w, s, &r, 100);
+	/* Two are out, and so two more may be. */
+	append(&w, s, 3);
+	world_settle(&w);
+	assert_int_equal(take(&r), 104);
+	assert_int_equal(take(&r), 105);
+	assert_int_equal(take(&r), 0);
+	assert_int_equal(cursor_floor(r.cursor), 1);
+	assert_true(cursor_has_settled(r.cursor, 50));
+	assert_false(cursor_has_settled(r.cursor, 3));
+	world_settle(&w);
+	assert_int_equal(stream_first(s), 1);
+	cursor_settle(r.cursor, 3, false);
+	assert_int_equal(take(&r), 3);
+	assert_int_equal(cursor_returns(r.cursor, 3), 1);
+	cursor_set_aside(r.cursor, 3);
+	assert_true(cursor_take_aside(r.cursor, 3));
+	cursor_settle(r.cursor, 1, true);
+	assert_int_equal(cursor_floor(r.cursor), 3);
+	cursor_rewind(r.cursor);
+	assert_int_equal(take(&r), 3);
+	assert_int_equal(take(&r), 104);
+	cursor_settle(r.cursor, 3, true);
+	world_settle(&w);
+	assert_int_equal(stream_first(s), 104);
+	r.cursor = cursor_destroy(r.cursor);
+	(void)stream_unref(s);
+	world_destroy(&w);
+}
+
+static void what_left_the_stream_does_not_come_again(void **state)
+{
+	struct reader r;
+	struct world w;
+	struct stream *s;
+
+	world_create(&w, &(struct world_options){ 0 });
+	s = stream_open(w.streams, STR("s"), 0);
+	reader_create(s, &r, CURSOR_REQUIRED | CURSOR_LEASED, 4);
+	append(&w, s, 50);
+	world_settle(&w);
+	assert_int_equal(take(&r), 1);
+	assert_int_equal(take(&r), 2);
+	cursor_settle(r.cursor, 2, false);
+	stream_trim(s, stream_visible(s));
+	append(&w, s, 1);
+	world_settle(&w);
+	assert_int_equal(take(&r), 51); /* neither 2, nor does 1 hold it up */
+	cursor_settle(r.cursor, 1, false);
+	assert_int_equal(take(&r), 0);
+	assert_int_equal(cursor_lag(r.cursor), 1);
 	r.cursor = cursor_destroy(r.cursor);
 	(void)stream_unref(s);
 	world_destroy(&w);
@@ -347,6 +430,8 @@ int main(void)
 		cmocka_unit_test(messages_come_in_order_and_wake_once),
 		cmocka_unit_test(large_messages_fill_the_window_before_many_do),
 		cmocka_unit_test(settled_in_any_order_the_floor_follows),
+		cmocka_unit_test(what_is_out_for_long_does_not_stop_the_others),
+		cmocka_unit_test(what_left_the_stream_does_not_come_again),
 		cmocka_unit_test(slowest_required_reader_holds_the_stream),
 		cmocka_unit_test(full_memory_stream_drops_the_oldest),
 		cmocka_unit_test(reader_far_behind_reads_from_the_disk),
