@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "buses/longpoll/dedup.h"
 #include "buses/longpoll/longpoll_internal.h"
 
 enum {
@@ -169,6 +170,8 @@ static void event_move(struct event *event)
 {
 	list_del(&event->kept);
 	event->call = NULL;
+	/* A retry that came now would be held, and without an event nobody would hear of it. */
+	dedup_forget(queue_bus(event->events->queue)->dedup, event->msg->id);
 	int rc = event_copy(event);
 	event_put(event, rc < 0 ? STUCK : MOVING);
 	if (rc < 0)

@@ -38,6 +38,7 @@ struct dedup {
 	struct loop *loop;
 	struct journal *journal; /* NULL: none */
 	struct map entries;      /* struct dedup_entry.node, by hash */
+	struct map ids;          /* struct dedup_entry.by_id */
 	struct list ages;        /* struct dedup_entry.link: the first to end first */
 	struct timer sweep;
 	EVP_MD_CTX *digest; /* SHA-256 */
@@ -47,6 +48,7 @@ struct dedup {
 
 struct dedup_entry {
 	struct map_node node;  /* dedup.entries */
+	struct map_node by_id; /* dedup.ids */
 	struct list link;      /* dedup.ages */
 	struct publish *first; /* NULL: durable */
 	uint64_t end_ms;       /* by the loop's clock */
@@ -148,6 +150,7 @@ static void entry_store(struct dedup *d, struct dedup_entry *entry)
 static void entry_free(struct dedup *d, struct dedup_entry *entry)
 {
 	map_del(&d->entries, &entry->node);
+	map_del(&d->ids, &entry->by_id);
 	list_del(&entry->link);
 	free(entry);
 }
@@ -211,6 +214,11 @@ static struct dedup_entry *add(struct dedup *d, const unsigned char *hash, uint6
 		free(entry);
 		return NULL;
 	}
+	if (map_add(&d->ids, &entry->by_id, str_from(entry->id)) < 0) {
+		map_del(&d->entries, &entry->node);
+		free(entry);
+		return NULL;
+	}
 	list_add_tail(&d->ages, &entry->link);
 	return entry;
 }
@@ -253,6 +261,14 @@ void dedup_done(struct dedup *d, struct dedup_entry *entry, int rc)
 		entry_forget(d, entry);
 	else
 		entry_store(d, entry);
+}
+
+void dedup_forget(struct dedup *d, struct str id)
+{
+	struct map_node *node = map_find(&d->ids, id);
+
+	if (node)
+		entry_forget(d, container_of(node, struct dedup_entry, by_id));
 }
 
 size_t dedup_count(const struct dedup *d)
@@ -351,6 +367,7 @@ int dedup_create(struct loop *loop, struct journal *journal, struct str scope, s
 	d->loop = loop;
 	d->journal = journal;
 	map_init(&d->entries);
+	map_init(&d->ids);
 	list_init(&d->ages);
 	timer_init(&d->sweep, loop, on_sweep, d);
 	buf_init(&d->prefix, STATE_KEY_MAX);
@@ -372,6 +389,7 @@ struct dedup *dedup_destroy(struct dedup *d)
 	map_for_each (node, &d->entries)
 		entry_free(d, container_of(node, struct dedup_entry, node));
 	map_fini(&d->entries);
+	map_fini(&d->ids);
 	buf_fini(&d->prefix);
 	EVP_MD_CTX_free(d->digest);
 	free(d);

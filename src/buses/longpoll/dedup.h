@@ -57,6 +57,8 @@ struct dedup_entry *dedup_add(struct dedup *dedup, const struct dedup_key *key,
 			      struct publish *first, const char *id);
 /* It is durable, and remembered from now on; or it failed, and never was. */
 void dedup_done(struct dedup *dedup, struct dedup_entry *entry, int rc);
+/* The message of that id is given up: who sends it once more means it. */
+void dedup_forget(struct dedup *dedup, struct str id);
 /* The publish, which is still on its way, has no entry any more. In publish.c. */
 void publish_forgotten(struct publish *publish);
 

@@ -176,16 +176,23 @@ static void the_oldest_makes_room(void **state)
 	struct dedup *d;
 
 	assert_int_equal(dedup_create(w->loop, NULL, STR("x"), &d), 0);
-	for (uint32_t i = 0; i < DEDUP_MAX; i++)
-		add(d, i, "id", 0);
+	for (uint32_t i = 0; i < DEDUP_MAX; i++) {
+		char id[33];
+
+		(void)snprintf(id, sizeof(id), "id%u", i);
+		add(d, i, id, 0);
+	}
 	assert_int_equal(dedup_evicted(d), 0);
-	add(d, DEDUP_MAX, "id", 0);
+	add(d, DEDUP_MAX, "last", 0);
 	assert_int_equal(dedup_evicted(d), 1);
 	assert_int_equal(dedup_count(d), DEDUP_MAX);
 	assert_false(is_known(d, 0, "id"));
-	assert_true(is_known(d, 1, "id"));
-	assert_true(is_known(d, DEDUP_MAX, "id"));
-	add(d, DEDUP_MAX + 1, "id", -EIO);
+	assert_true(is_known(d, 1, "id1"));
+	assert_true(is_known(d, DEDUP_MAX, "last"));
+	dedup_forget(d, STR("id1"));
+	assert_false(is_known(d, 1, "id1"));
+	assert_int_equal(dedup_count(d), DEDUP_MAX - 1);
+	add(d, DEDUP_MAX + 1, "refused", -EIO);
 	assert_false(is_known(d, DEDUP_MAX + 1, "id"));
 	(void)dedup_destroy(d);
 }
