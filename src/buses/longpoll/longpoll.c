@@ -41,11 +41,17 @@ static void get_queue(struct longpoll *bus, struct http_request *request, struct
 
 	if (!poll_params_of(bus, request, &params))
 		return;
-	if (feed_ws_wanted(request))
+	bool ws = feed_ws_wanted(request), events = feed_events_wanted(request);
+	bool list = params.stream || params.linger_ms || params.manual;
+	if (params.dead && (ws || events || list))
+		answer_problem(request, 400, NULL, 0,
+			       "include=dead is for plain polls: without stream, linger, ack, "
+			       "Server-Sent Events and WebSocket");
+	else if (ws)
 		feed_ws_handle(bus, request, key, &params);
-	else if (feed_events_wanted(request))
+	else if (events)
 		feed_events_handle(bus, request, key, &params);
-	else if (params.stream || params.linger_ms || params.manual)
+	else if (list)
 		feed_list_handle(bus, request, key, &params);
 	else
 		poll_handle(bus, request, key, &params);

@@ -319,6 +319,8 @@ void queue_drop_returned(struct longpoll *bus, struct str key)
 		cursor_settle(queue->cursor, msg->seq, true);
 		(void)msg_unref(msg);
 	}
+	if (queue)
+		queue_wake(queue); /* which may have nothing to stay for */
 }
 
 /* Whether somebody has the message, or had it and it was settled. */
