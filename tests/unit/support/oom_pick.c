@@ -9,7 +9,7 @@
  *
  * as many as their work allows. A run is worth as many allocations as the whole test makes, and FORK for the
  * fork and the look for what is lost; all runs of a test together WORK, but at least FEW of them. A test of up
- * to 220 allocations is replayed in whole that way. What has to be left out is left out evenly, of the last
+ * to 115 allocations is replayed in whole that way. What has to be left out is left out evenly, of the last
  * kind first.
  */
 #include "oom_internal.h"
@@ -17,7 +17,7 @@
 #include <stdlib.h>
 #include <string.h>
 
-enum { HEAD = 1000, STEP = 32, FORK = 2000, WORK = 500000, FEW = 8 };
+enum { HEAD = 1000, STEP = 32, FORK = 2000, WORK = 250000, FEW = 8, SAMPLE = 4 };
 
 /* Marks up to max of the candidates in `of` that are not yet picked, evenly; how many. */
 static long pick_some(const unsigned char *of, unsigned char *picked, long total, long max)
@@ -67,7 +67,9 @@ static long runs_max(enum oom_choice choice, long total)
 
 	if (choice == OOM_ALL)
 		return total;
-	return choice == OOM_FEW || n < FEW ? FEW : n;
+	if (choice == OOM_FEW)
+		return SAMPLE;
+	return n < FEW ? FEW : n;
 }
 
 unsigned char *oom_pick(enum oom_choice choice, const uint32_t *sites, long total)
