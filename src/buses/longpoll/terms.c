@@ -11,27 +11,11 @@
 
 #include <errno.h>
 
+#include "buses/longpoll/longpoll_internal.h"
 #include "codec/form.h"
 #include "net/http_server.h"
 
 enum { TTL_MAX_MS = 7 * 24 * 3600 * 1000, CALL_TTL_MS = 3600 * 1000, VALUE_MAX = 64 };
-
-/* The segment before the last, without it and its slash. */
-static struct str parent_of(struct str key)
-{
-	size_t n = key.n;
-
-	while (n > 0 && key.p[n - 1] != '/')
-		n--;
-	return str_make(key.p, n ? n - 1 : 0);
-}
-
-bool is_call_queue(struct str key)
-{
-	struct str parent = parent_of(key);
-
-	return str_ends(parent, STR(".xml")) && !str_eq(str_skip(key, parent.n + 1), STR("missed"));
-}
 
 static int read_ttl(const struct http_request *request, struct str key, uint64_t *ret,
 		    struct err *e)
@@ -41,11 +25,12 @@ static int read_ttl(const struct http_request *request, struct str key, uint64_t
 	char text[VALUE_MAX];
 	struct form_pair pair;
 	bool given = value.p;
+	struct str sid;
 
 	for (struct str rest = query; !given && form_next(&rest, &pair);)
 		given = form_name_is(&pair, STR("ttl"));
 	if (!given) {
-		*ret = is_call_queue(key) ? CALL_TTL_MS : 0;
+		*ret = place_is_of_call(key, &sid) ? CALL_TTL_MS : 0;
 		return 0;
 	}
 	if (!value.p)

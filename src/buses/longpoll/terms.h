@@ -22,7 +22,5 @@ struct terms {
  */
 int terms_read(const struct http_request *request, struct str key, bool relaxed, struct terms *ret,
 	       struct err *e);
-/* A queue where the answers to one call wait: its last segment but one ends in ".xml". */
-bool is_call_queue(struct str key);
 
 #endif
