@@ -18,6 +18,12 @@ struct burial {
 	uint64_t seq;
 };
 
+void copy_finished(struct longpoll *bus)
+{
+	if (--bus->copies == 0 && bus->stopped)
+		task_defer(&bus->closed);
+}
+
 static void burial_free(struct burial *burial)
 {
 	list_del(&burial->link);
@@ -28,11 +34,13 @@ static void on_durable(void *arg, int rc)
 {
 	struct burial *burial = arg;
 	struct queue *queue = burial->queue;
+	struct longpoll *bus = queue_bus(queue);
 
-	queue_bus(queue)->dead += rc == 0;
+	bus->dead += rc == 0;
 	queue_settle(queue, burial->seq, rc == 0);
 	burial_free(burial);
 	queue_release(queue);
+	copy_finished(bus);
 }
 
 /* 0, or why it stays. */
@@ -65,6 +73,8 @@ static int begin(struct queue *queue, const struct msg *msg, struct str key)
 	int rc = append(bus, msg, key, burial);
 	if (rc < 0)
 		burial_free(burial);
+	else
+		bus->copies++;
 	return rc;
 }
 
@@ -75,7 +85,7 @@ bool bury(struct queue *queue, const struct msg *msg)
 	struct buf dead auto_buf;
 
 	buf_init(&dead, PLACE_KEY_MAX);
-	if (queue_returns(queue, msg->seq) + 1 < bus->conf->deliveries_max ||
+	if (bus->stopped || queue_returns(queue, msg->seq) + 1 < bus->conf->deliveries_max ||
 	    str_ends(key, STR(".dead")) || buf_add(&dead, key) < 0 ||
 	    buf_add(&dead, STR(".dead")) < 0)
 		return false;

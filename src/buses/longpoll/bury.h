@@ -15,6 +15,8 @@ struct queue;
  * released); false when it is to be given back.
  */
 bool bury(struct queue *queue, const struct msg *msg);
+/* A copy that longpoll.copies counts is durable, or will never be; what it was made of is settled. */
+void copy_finished(struct longpoll *bus);
 /* At the end of the port: what is not known to be durable stays where it was. */
 void burials_abandon(struct longpoll *bus);
 

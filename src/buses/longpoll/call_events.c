@@ -16,6 +16,7 @@
 #include <inttypes.h>
 #include <stdlib.h>
 
+#include "buses/longpoll/bury.h"
 #include "buses/longpoll/dedup.h"
 #include "buses/longpoll/longpoll_internal.h"
 
@@ -130,6 +131,7 @@ static void on_moved(void *arg, int rc)
 	if (rc < 0) {
 		event_put(event, STUCK);
 		try_later(event->events);
+		copy_finished(bus);
 		return;
 	}
 	bus->calls_missed++;
@@ -138,6 +140,7 @@ static void on_moved(void *arg, int rc)
 	event_settle(event);
 	queue_wake(queue); /* who waits for missed calls as well */
 	queue_release(queue);
+	copy_finished(bus);
 }
 
 static int append_copy(struct event *event, struct stream *stream, struct str key)
@@ -156,22 +159,30 @@ static int event_copy(struct event *event)
 {
 	struct queue *queue = event->events->queue;
 	char bytes[CALL_NAME_MAX];
+	struct longpoll *bus = queue_bus(queue);
 	struct str key = place_missed(queue_key(queue), bytes);
-	struct stream *stream = key.p ? place_stream(queue_bus(queue), key, true) : NULL;
 
+	/* The next start finds it, and waits for its call once more. */
+	if (bus->stopped)
+		return -ESHUTDOWN;
+	struct stream *stream = key.p ? place_stream(bus, key, true) : NULL;
 	if (!stream)
 		return -ENOMEM;
 	int rc = append_copy(event, stream, key);
+	bus->copies += rc == 0;
 	(void)stream_unref(stream);
 	return rc;
 }
 
 static void event_move(struct event *event)
 {
+	struct longpoll *bus = queue_bus(event->events->queue);
+
 	list_del(&event->kept);
 	event->call = NULL;
 	/* A retry that came now would be held, and without an event nobody would hear of it. */
-	dedup_forget(queue_bus(event->events->queue)->dedup, event->msg->id);
+	if (!bus->stopped)
+		dedup_forget(bus->dedup, event->msg->id);
 	int rc = event_copy(event);
 	event_put(event, rc < 0 ? STUCK : MOVING);
 	if (rc < 0)

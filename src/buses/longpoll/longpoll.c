@@ -34,6 +34,7 @@
 #include "buses/longpoll/parcel.h"
 #include "buses/longpoll/poll.h"
 #include "buses/longpoll/poll_params.h"
+#include "journal/journal.h"
 
 static void get_queue(struct longpoll *bus, struct http_request *request, struct str key)
 {
@@ -298,6 +299,9 @@ static int start(void *self, struct err *e)
 		return err_set(e, -ENOMEM, "no memory");
 	if (make_calls(bus, e) < 0)
 		return -ENOMEM;
+	/* Not before what an earlier run wrote, should the wall clock have been set back since. */
+	if (streams_journal(streams))
+		bus->last_created_ns = (journal_now_ms(streams_journal(streams)) + 1) * 1000000;
 	hub_each_application(bus->env.hub, add_application, bus);
 	streams_watch(streams, &bus->unread);
 	bus->stored.prefix = str_skip(path, 1);
@@ -331,7 +335,9 @@ static void stop(void *self)
 	bus->stopped = true;
 	feeds_stop(bus);
 	queues_release_waiters(bus);
-	task_defer(&bus->closed);
+	/* What is being moved to another queue would be in both after the next start. */
+	if (!bus->copies)
+		task_defer(&bus->closed);
 }
 
 static size_t stats(void *self, struct port_stat *ret, size_t n)

@@ -60,6 +60,7 @@ struct longpoll {
 	struct list commands; /* struct command.link: not yet settled */
 	struct buf scratch;   /* one message as JSON */
 	struct task closed;
+	size_t copies; /* of messages, on their way to the disk in another queue; a stop waits for them */
 	uint64_t last_created_ns;
 	bool paused, stopped;
 	bool take_dead;             /* a poll with include=dead is taking messages */

@@ -1,6 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 #include "longpoll_test.h"
 
+#include "base/clock.h"
+
 static void on_command(void *arg, struct msg *msg)
 {
 	struct world *w = arg;
@@ -43,7 +45,13 @@ static void add_ports(struct world *w)
 		0);
 }
 
-static void open_journal(struct world *w)
+static uint64_t an_hour_later(void *arg)
+{
+	(void)arg;
+	return clock_wall_ms() + 3600000;
+}
+
+static void open_journal(struct world *w, bool later)
 {
 	char dir[] = "/tmp/voxbus-test-XXXXXX";
 	struct journal_options options = { .dir = dir };
@@ -51,6 +59,8 @@ static void open_journal(struct world *w)
 	struct journal_inject inject = {
 		.loop = w->loop, .options = &options, .events = &events, .stepped = true
 	};
+	if (later)
+		inject.wall_ms = an_hour_later;
 	struct err e;
 
 	assert_non_null(mkdtemp(dir));
@@ -59,7 +69,9 @@ static void open_journal(struct world *w)
 	assert_int_equal(streams_set_journal(w->streams, w->journal), 0);
 }
 
-static int setup(void **state, bool journal)
+enum with { NO_JOURNAL, JOURNAL, JOURNAL_LATER };
+
+static int setup(void **state, enum with with)
 {
 	struct world *w = calloc(1, sizeof(*w));
 	struct err e = { "" };
@@ -67,8 +79,8 @@ static int setup(void **state, bool journal)
 
 	assert_int_equal(loop_create_manual(&w->loop), 0);
 	assert_int_equal(streams_create(w->loop, NULL, NULL, &w->streams), 0);
-	if (journal)
-		open_journal(w);
+	if (with != NO_JOURNAL)
+		open_journal(w, with == JOURNAL_LATER);
 	assert_int_equal(accounts_create(w->loop, w->journal, &w->accounts), 0);
 	assert_int_equal(accounts_add(w->accounts, STR("AC1"), STR("secret")), 0);
 	assert_int_equal(accounts_add(w->accounts, STR("AC2"), STR("other")), 0);
@@ -98,12 +110,17 @@ static int setup(void **state, bool journal)
 
 int world_setup(void **state)
 {
-	return setup(state, false);
+	return setup(state, NO_JOURNAL);
 }
 
 int world_setup_journal(void **state)
 {
-	return setup(state, true);
+	return setup(state, JOURNAL);
+}
+
+int world_setup_clock_back(void **state)
+{
+	return setup(state, JOURNAL_LATER);
 }
 
 int world_teardown(void **state)

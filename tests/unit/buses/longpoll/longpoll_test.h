@@ -39,6 +39,8 @@ struct world {
 int world_setup(void **state);
 /* With a journal that writes and syncs only when the test steps it. */
 int world_setup_journal(void **state);
+/* The same, and by the journal's records it is an hour later than by the wall clock. */
+int world_setup_clock_back(void **state);
 int world_teardown(void **state);
 /* A channel enters "hello": the dialog's id is then in w->dialog. */
 void world_call(struct world *w);
