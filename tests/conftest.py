@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures of all Python tests: `daemon`, `flows`, `ari_peer`, `asterisk`, `sipp`; see harness.py for what they give."""
+"""Fixtures of all Python tests: `daemon`, `flows`, `ari_peer`, `asterisk`, `sipp`, `rabbitmq`; see harness.py for what they give."""
 import signal
 
 import pytest
@@ -7,6 +7,7 @@ import pytest
 import harness
 from ari_peer import AriPeer
 from flows import CONFIG, Flows
+from rabbitmq import RabbitMQ
 
 LIMIT_S = 60
 
@@ -82,6 +83,16 @@ def asterisk_16():
         yield a.start()
     finally:
         a.clean()
+
+
+@pytest.fixture(scope="session")
+def rabbitmq():
+    """A RabbitMQ of our own: rabbitmq.url()."""
+    broker = RabbitMQ()
+    try:
+        yield broker.start()
+    finally:
+        broker.clean()
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ set -euo pipefail
 RUN=(meson ninja-build pkg-config gcc libc6-dev libuv1-dev node-llhttp libwslay-dev libcjson-dev
 	libyaml-dev libssl-dev zlib1g-dev debian-archive-keyring sip-tester curl jq python3)
 TEST=(libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev cppcheck gcovr python3-pytest openssl
-	shellcheck git)
+	shellcheck git rabbitmq-server python3-pika)
 
 missing() {
 	local have
@@ -24,11 +24,31 @@ missing() {
 # sudo without a question, or with somebody there to answer it.
 may_sudo() { command -v sudo >/dev/null && { sudo -n true 2>/dev/null || [ -t 0 ]; }; }
 
+# install_stopped PACKAGE... - without a broker that the system runs from now on: the tests start their own.
+# shellcheck disable=SC2317 # called by install
+install_stopped() {
+	local policy=/usr/sbin/policy-rc.d ours=0 status=0
+	if [ ! -e "$policy" ]; then
+		ours=1
+		printf '#!/bin/sh\nexit 101\n' | "${SUDO[@]}" tee "$policy" >/dev/null
+		"${SUDO[@]}" chmod 755 "$policy"
+	fi
+	"${SUDO[@]}" apt-get -q -y install --no-install-recommends "$@" || status=$?
+	if ((ours)); then "${SUDO[@]}" rm -f "$policy"; fi
+	if command -v systemctl >/dev/null; then
+		"${SUDO[@]}" systemctl -q disable rabbitmq-server.service epmd.socket || true
+	fi
+	return "$status"
+}
+
 # shellcheck disable=SC2317 # called by progress
 install() {
 	export DEBIAN_FRONTEND=noninteractive
 	"${SUDO[@]}" apt-get -q update
-	"${SUDO[@]}" apt-get -q -y install --no-install-recommends "$@"
+	case " $* " in
+	*" rabbitmq-server "*) install_stopped "$@" ;;
+	*) "${SUDO[@]}" apt-get -q -y install --no-install-recommends "$@" ;;
+	esac
 }
 
 main() {
