@@ -9,6 +9,9 @@
  * dead. PARKED: beyond PARKED_* the call that is parked longest is given up before its time, or
  * its event would fill the cursor's window and hold up the calls behind it. MOVING and STUCK: what
  * the window leaves; while the journal refuses copies it refuses new events as well.
+ * All queues together: beyond BUS_BYTES nothing more is read ahead, since anybody may post to
+ * thousands of names; a reader still gets its queue's next message, and what is on the disk is sorted
+ * a second later.
  */
 #include "buses/longpoll/call_events.h"
 
@@ -26,6 +29,7 @@ enum {
 	AHEAD_BYTES = 1 << 20,
 	PARKED_MAX = 2048, /* half of the cursor's window */
 	PARKED_BYTES = 8 << 20,
+	BUS_BYTES = 32 << 20,
 	RETRY_MS = 1000
 };
 
@@ -61,6 +65,7 @@ static void pile_del(struct event *event)
 	list_del(&event->link);
 	pile->n--;
 	pile->bytes -= msg_bytes(event->msg);
+	queue_bus(event->events->queue)->event_bytes -= msg_bytes(event->msg);
 }
 
 /* By number: new messages at the end, what comes back mostly near the beginning. */
@@ -87,6 +92,7 @@ static void pile_add(struct event *event, enum where where)
 		list_add_tail(&pile->events, &event->link);
 	pile->n++;
 	pile->bytes += msg_bytes(event->msg);
+	queue_bus(event->events->queue)->event_bytes += msg_bytes(event->msg);
 }
 
 static void event_put(struct event *event, enum where where)
@@ -258,11 +264,17 @@ static bool sort_next(struct call_events *events)
 	return true;
 }
 
-void call_events_sort(struct call_events *events)
+/* wanted: somebody takes one now. */
+static void sort_some(struct call_events *events, bool wanted)
 {
 	const struct pile *ready = &events->piles[READY];
 
 	for (int i = 0; ready->n < AHEAD_MAX && ready->bytes < AHEAD_BYTES; i++) {
+		if (queue_bus(events->queue)->event_bytes >= BUS_BYTES && (ready->n || !wanted)) {
+			if (!ready->n)
+				try_later(events);
+			return;
+		}
 		if (!sort_next(events))
 			return;
 		if (i == A_TURN) {
@@ -270,6 +282,11 @@ void call_events_sort(struct call_events *events)
 			return;
 		}
 	}
+}
+
+void call_events_sort(struct call_events *events)
+{
+	sort_some(events, false);
 }
 
 static void on_retry(void *arg)
@@ -318,7 +335,7 @@ static struct event *next_ready(struct call_events *events)
 
 int call_events_take(struct call_events *events, bool dead, struct msg **ret)
 {
-	call_events_sort(events);
+	sort_some(events, true);
 	struct event *event = next_ready(events);
 	struct event *parked = dead ? first_of(&events->piles[PARKED]) : NULL;
 

@@ -377,6 +377,7 @@ static size_t stats(void *self, struct port_stat *ret, size_t n)
 		  bus->calls_answered },
 		{ "calls_redirected", "Requests of calls told to come again.", false,
 		  bus->calls_redirected },
+		{ "event_bytes", "Events in memory, of queues of calls.", true, bus->event_bytes },
 		{ "calls_missed", "Events of calls that ended before anybody read of them.", false,
 		  bus->calls_missed },
 	};

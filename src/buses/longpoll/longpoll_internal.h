@@ -71,6 +71,7 @@ struct longpoll {
 	uint64_t waiters, polls, published, delivered, redelivered, auth_failures, oversized, dead;
 	uint64_t signature_failures, limited, over_quota, repetitions;
 	struct webhook *webhook; /* the calls that are held */
+	size_t event_bytes;      /* what all queues of calls have read ahead, parked or not */
 	uint64_t calls_answered, calls_redirected, calls_missed;
 };
 

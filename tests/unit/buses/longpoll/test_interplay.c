@@ -190,6 +190,30 @@ static void dead_events_are_for_polls(void **state)
 	expect(w, 400, "include=dead", poll_head(w, "call.xml", "&include=dead&sse=1"), NULL);
 }
 
+/* Anybody may post, and to any name; nobody reads. */
+static void many_queues_of_calls_are_not_all_read_ahead(void **state)
+{
+	enum { QUEUES = 60, BYTES = 900 * 1000 };
+	struct world *w = *state;
+	char *body = calloc(1, BYTES + 1), head[64];
+
+	memset(body, 'x', BYTES);
+	for (int i = 0; i < QUEUES; i++) {
+		(void)snprintf(head, sizeof(head), "POST /AC1/%d.xml", i);
+		expect(w, 200, NULL, head, body);
+	}
+	free(body);
+	run_some(w->loop);
+	assert_in_range(world_stat(w, "event_bytes"), 1 << 20, 33 << 20);
+	/* All are there for who reads. */
+	for (int i = QUEUES; i-- > 0;) {
+		(void)snprintf(head, sizeof(head), "%d.xml", i);
+		expect_poll(w, head, "&timeout=0", "xxx");
+	}
+	run_some(w->loop);
+	assert_int_equal(world_stat(w, "event_bytes"), 0);
+}
+
 int main(void)
 {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, world_setup, world_teardown)
@@ -201,6 +225,7 @@ int main(void)
 		TEST(an_event_that_is_leased_when_its_call_dies_is_missed_in_the_end),
 		TEST(a_retry_of_a_call_that_was_given_up_is_a_new_call),
 		TEST(dead_events_are_for_polls),
+		TEST(many_queues_of_calls_are_not_all_read_ahead),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
