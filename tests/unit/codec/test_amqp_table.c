@@ -159,6 +159,23 @@ static void what_is_added_is_on_the_wire_to_the_byte(void **state)
 	assert_true(str_eq(buf_str(&t), amqp_bytes_str(&want)));
 }
 
+static void an_entry_without_memory_leaves_the_table_alone(void **state)
+{
+	static char text[300];
+	struct str long_text = str_make(text, sizeof(text));
+	struct buf t auto_buf = { 0 };
+	size_t n = 0;
+
+	buf_init(&t, 4096);
+	for (int i = 0; i < 4; i++) {
+		int rc = amqp_table_add_str(&t, STR("s"), long_text);
+
+		assert_true(rc == 0 || rc == -ENOMEM);
+		n += rc == 0 ? 1 + 1 + 1 + 4 + sizeof(text) : 0;
+		assert_int_equal(buf_len(&t), n);
+	}
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -167,6 +184,7 @@ int main(void)
 		cmocka_unit_test(a_table_cut_at_any_byte_is_whole_or_refused),
 		cmocka_unit_test(tables_nest_to_a_depth),
 		cmocka_unit_test(what_is_added_is_on_the_wire_to_the_byte),
+		cmocka_unit_test(an_entry_without_memory_leaves_the_table_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
