@@ -104,6 +104,7 @@ struct stream {
 	uint64_t first, visible, next;
 	uint64_t written;    /* the journal has what is below; visible may be more, see stream.h */
 	uint64_t fresh_from; /* numbers below are of an earlier run */
+	uint64_t aged;       /* numbers below are older than messages get */
 	unsigned refs;
 	bool record;   /* wanted in the journal */
 	bool detached; /* the journal refused once: the rest is in memory alone */

@@ -422,10 +422,10 @@ static void give_back(struct cursor *c, struct cursor_slot *s)
 	c->given_back++;
 }
 
-/* It has left the stream, by age or by hand. What a memory overflowed by is still sent. */
+/* It has reached the age that messages have. What a purge found under way is still sent. */
 static bool is_gone(const struct cursor *c, uint64_t seq)
 {
-	return c->flags & CURSOR_LEASED && seq < c->stream->first;
+	return seq < c->stream->aged;
 }
 
 void cursor_settle(struct cursor *c, uint64_t seq, bool done)

@@ -45,8 +45,8 @@ struct cursor *cursor_destroy(struct cursor *cursor);
  */
 int cursor_take(struct cursor *cursor, struct msg **ret);
 /*
- * done = true: settled for good; false: given back, to be taken again (not by a leased
- * cursor if it has left the stream, by age or by hand). A number not in flight is ignored (a late answer after cursor_rewind).
+ * done = true: settled for good; false: given back, to be taken again, if
+ * it has not reached its age. A number not in flight is ignored (a late answer after cursor_rewind).
  */
 void cursor_settle(struct cursor *cursor, uint64_t seq, bool done);
 /*

@@ -336,6 +336,7 @@ static void on_expired(void *arg, uint64_t first)
 	struct stream *s = arg;
 
 	stream_drop_below(s, first);
+	s->aged = s->first;
 	stream_mark(s, true);
 }
 
