@@ -88,14 +88,12 @@ static void jstream_skip_to(struct recovery *rv, struct jstream *js, uint64_t se
 		js->first = js->next = seq;
 		return;
 	}
-	while (js->next < seq) {
-		if (index_reserve(&js->index) < 0) {
-			rv->rc = -ENOMEM;
-			return;
-		}
-		index_push(&js->index, (struct index_entry){ 0 });
-		js->next++;
+	if (index_reserve_many(&js->index, (uint32_t)(seq - js->next)) < 0) {
+		rv->rc = -ENOMEM;
+		return;
 	}
+	for (; js->next < seq; js->next++)
+		index_push(&js->index, (struct index_entry){ 0 });
 }
 
 static struct record item_record(const struct index_item *item)
@@ -128,14 +126,13 @@ static bool jstream_reach_back(struct recovery *rv, struct jstream *js, uint64_t
 {
 	if (seq == 0 || js->first - seq > GAP_MAX)
 		return false;
-	while (js->first > seq && rv->rc == 0) {
-		if (index_reserve(&js->index) < 0)
-			rv->rc = -ENOMEM;
-		else
-			index_push_missing_front(&js->index);
-		js->first -= rv->rc == 0;
+	if (js->first > seq && index_reserve_many(&js->index, (uint32_t)(js->first - seq)) < 0) {
+		rv->rc = -ENOMEM;
+		return false;
 	}
-	return rv->rc == 0;
+	for (; js->first > seq; js->first--)
+		index_push_missing_front(&js->index);
+	return true;
 }
 
 /*

@@ -49,6 +49,13 @@ int index_reserve(struct index *ix)
 						      : cap + cap / 4);
 }
 
+int index_reserve_many(struct index *ix, uint32_t n)
+{
+	if (ix->cap - ix->count >= n)
+		return 0;
+	return n > UINT32_MAX / 2 - ix->count ? -ENOMEM : index_resize(ix, ix->count + n);
+}
+
 void index_push(struct index *ix, struct index_entry entry)
 {
 	assert(ix->count < ix->cap);

@@ -28,6 +28,8 @@ struct index {
 void index_fini(struct index *ix);
 /* Room for one more: 0 or -ENOMEM; index_push then can't fail. */
 int index_reserve(struct index *ix);
+/* Room for n more, and for no others. */
+int index_reserve_many(struct index *ix, uint32_t n);
 void index_push(struct index *ix, struct index_entry entry);
 /* A missing one in front of all others; room was reserved. */
 void index_push_missing_front(struct index *ix);
