@@ -39,6 +39,7 @@ static void append(struct world *w, struct stream *s, int n)
 static void reader_create(struct stream *s, struct reader *r, unsigned flags, size_t window)
 {
 	r->ready = 0;
+	assert_non_null(s);
 	assert_int_equal(cursor_create(s, flags, window, on_ready, r, &r->cursor), 0);
 }
 
