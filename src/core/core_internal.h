@@ -83,6 +83,7 @@ struct streams {
 	struct list watches;  /* struct streams_watch.link */
 	struct list meters;   /* struct stream_meter.link */
 	struct task task;
+	struct task finish; /* tells those in `finished`, after readers were told */
 	struct waitings writing, syncing, finished;
 	struct syncs syncs;
 	struct lease_book leases;

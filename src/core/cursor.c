@@ -538,3 +538,8 @@ size_t cursor_in_flight(const struct cursor *c)
 {
 	return c->in_flight;
 }
+
+size_t cursor_holds(const struct cursor *c)
+{
+	return c->in_flight + c->given_back;
+}

@@ -68,5 +68,7 @@ unsigned cursor_returns(const struct cursor *cursor, uint64_t seq);
 uint64_t cursor_lag(const struct cursor *cursor);
 /* Taken and not settled, those set aside included. */
 size_t cursor_in_flight(const struct cursor *cursor);
+/* Those, and what was given back. */
+size_t cursor_holds(const struct cursor *cursor);
 
 #endif

@@ -140,7 +140,6 @@ static void stream_tidy(struct stream *s)
 static void streams_tidy(struct streams *set)
 {
 	struct list now;
-	struct waiting w;
 
 	list_init(&now);
 	list_splice_tail(&now, &set->dirty);
@@ -151,6 +150,15 @@ static void streams_tidy(struct streams *set)
 		stream_tidy(s);
 	}
 	syncs_start(&set->syncs, set->journal);
+	if (set->finished.n > set->finished.head)
+		task_defer(&set->finish);
+}
+
+static void on_finish(void *arg)
+{
+	struct streams *set = arg;
+	struct waiting w;
+
 	/* Only those that are there now: a callback may append again. */
 	for (size_t n = set->finished.n - set->finished.head; n; n--)
 		if (waitings_pop(&set->finished, UINT64_MAX, &w))
@@ -283,6 +291,7 @@ int streams_create(struct loop *loop, const struct log *log, const struct stream
 	list_init(&set->syncs.waiting);
 	set->syncs.tidy = &set->task;
 	task_init(&set->task, loop, on_task, set);
+	task_init(&set->finish, loop, on_finish, set);
 	buf_init(&set->head, HEAD_MAX);
 	*ret = set;
 	return 0;
@@ -293,6 +302,7 @@ struct streams *streams_destroy(struct streams *set)
 	if (!set)
 		return NULL;
 	task_cancel(&set->task);
+	task_cancel(&set->finish);
 	map_for_each (it, &set->by_name) {
 		struct stream *s = container_of(it, struct stream, node);
 

@@ -11,7 +11,9 @@
 #include "core/core_internal.h"
 #include "journal/journal.h"
 
-static int journal_msg(struct stream *s, const struct msg *msg, uint64_t *ret_lsn)
+enum how { DURABLE, ANYWAY, RELAXED };
+
+static int journal_msg(struct stream *s, const struct msg *msg, bool relaxed, uint64_t *ret_lsn)
 {
 	struct streams *set = s->set;
 	struct str parts[2];
@@ -25,7 +27,8 @@ static int journal_msg(struct stream *s, const struct msg *msg, uint64_t *ret_ls
 		return rc;
 	parts[0] = buf_str(&set->head);
 	parts[1] = blob_str(msg->payload);
-	return journal_append(set->journal, s->js, msg->seq, parts, 2, ret_lsn);
+	return relaxed ? journal_append_relaxed(set->journal, s->js, msg->seq, parts, 2, ret_lsn)
+		       : journal_append(set->journal, s->js, msg->seq, parts, 2, ret_lsn);
 }
 
 static void stream_detach(struct stream *s, int rc)
@@ -82,7 +85,7 @@ static bool is_lasting(int rc)
 }
 
 /* In the journal, if it is to be there: 0 and *ret_lsn (0: in memory alone), or a refusal. */
-static int stream_record(struct stream *s, const struct msg *msg, bool receipt, bool anyway,
+static int stream_record(struct stream *s, const struct msg *msg, bool receipt, enum how how,
 			 uint64_t *ret_lsn)
 {
 	struct streams *set = s->set;
@@ -90,10 +93,10 @@ static int stream_record(struct stream *s, const struct msg *msg, bool receipt, 
 
 	if (!s->record || !set->journal)
 		return 0;
-	rc = s->detached ? -EIO : journal_msg(s, msg, ret_lsn);
+	rc = s->detached ? -EIO : journal_msg(s, msg, how == RELAXED, ret_lsn);
 	if (rc == 0)
 		set->last_lsn = *ret_lsn;
-	else if (rc == -EMSGSIZE || (receipt && !(anyway && is_lasting(rc))))
+	else if (rc == -EMSGSIZE || (receipt && !(how == ANYWAY && is_lasting(rc))))
 		return rc;
 	else if (!s->detached)
 		stream_detach(s, rc);
@@ -111,8 +114,6 @@ static int reserve(struct streams *set)
 	return rc < 0 ? rc : waitings_reserve(&set->finished);
 }
 
-enum how { DURABLE, ANYWAY, RELAXED };
-
 static int append(struct stream *s, struct msg *msg, stream_done_fn done, void *arg, enum how how)
 {
 	struct streams *set = s->set;
@@ -127,7 +128,7 @@ static int append(struct stream *s, struct msg *msg, stream_done_fn done, void *
 		return rc;
 	if (s->detached)
 		stream_reattach(s);
-	rc = stream_record(s, msg, done, how == ANYWAY, &lsn);
+	rc = stream_record(s, msg, done, how, &lsn);
 	if (rc < 0) {
 		s->ring.n--; /* the newest: back out */
 		(void)msg_unref(msg);

@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The journal on the loop's side: the open batch, the watermarks, the life of the whole.
+ * The journal on the loop's side: appends, the watermarks, the life of the whole.
  *
- * What is appended in one turn lies in chunks, in the order of the files' bytes; a task hands them
- * to the writer in the next turn. Chunks come back when they are written, and are used again.
+ * What is appended in one turn lies in a batch (batch.c), which a task hands to the writer in the next.
  */
 #include "journal/journal.h"
 
@@ -25,100 +24,11 @@ enum {
 	SEGMENT_LEAST = 2 * FILE_HEADER,
 	QUOTA_SEGMENTS = 4, /* a quota holds so many segments at least: they are made smaller */
 	INFLIGHT_DEFAULT = 64 << 20,
-	CHUNK_CAP = 65536,
-	SPARE_MAX = 16,
 	STATE_PREFIX = 2,
 	FLUSH_AGAIN_MS = 20,
 };
 
 static const uint64_t quota_default = UINT64_C(8) << 30;
-
-static struct chunk *chunk_get(struct journal *j, size_t size)
-{
-	size_t cap = size > CHUNK_CAP ? size : CHUNK_CAP;
-	struct chunk *c;
-
-	if (cap == CHUNK_CAP && !list_empty(&j->spare)) {
-		c = container_of(j->spare.next, struct chunk, link);
-		list_del(&c->link);
-		j->n_spare--;
-		return c;
-	}
-	c = malloc(sizeof(*c) + cap);
-	if (!c)
-		return NULL;
-	list_init(&c->link);
-	c->cap = cap;
-	return c;
-}
-
-static void chunk_put(struct journal *j, struct chunk *c)
-{
-	list_del(&c->link);
-	if (c->cap != CHUNK_CAP || j->n_spare >= SPARE_MAX) {
-		free(c);
-		return;
-	}
-	list_add_head(&j->spare, &c->link);
-	j->n_spare++;
-}
-
-static void chunks_free(struct list *chunks)
-{
-	list_for_each_safe (it, chunks)
-		free(container_of(it, struct chunk, link));
-	list_init(chunks);
-}
-
-/* The chunk of the open batch that takes size more bytes at the end of the segment. */
-static struct chunk *chunk_for(struct journal *j, struct segment *s, size_t size)
-{
-	struct list *chunks = s ? &j->chunks : &j->state_chunks;
-	struct chunk *c = container_of(chunks->prev, struct chunk, link);
-
-	if (!list_empty(chunks) && c->segment == s && c->cap - c->len >= size)
-		return c;
-	c = chunk_get(j, size);
-	if (!c)
-		return NULL;
-	c->segment = s;
-	c->file = s ? s->file : NULL;
-	c->offset = s ? s->end : 0;
-	c->len = c->done = 0;
-	list_add_tail(chunks, &c->link);
-	return c;
-}
-
-int journal_put_record(struct journal *j, struct segment *s, struct record *r,
-		       const struct str *parts, size_t n)
-{
-	size_t size = record_size(r->body.n);
-	struct chunk *c = chunk_for(j, s, size);
-	char *at, *body;
-
-	if (!c)
-		return -ENOMEM;
-	at = c->data + c->len;
-	body = at + RECORD_HEADER;
-	for (size_t i = 0; i < n; i++) {
-		if (parts[i].n)
-			memcpy(body, parts[i].p, parts[i].n);
-		body += parts[i].n;
-	}
-	r->lsn = ++j->lsn;
-	/* The states' log may be made anew before this is written: the writer puts its own in. */
-	record_seal(at, r, s ? s->file->generation : 0);
-	c->len += size;
-	j->inflight += size;
-	if (s) {
-		s->end += size;
-		s->last_lsn = r->lsn;
-	}
-	if (r->type != RECORD_SYNC)
-		marks_note(j, !s, r->lsn);
-	task_defer(&j->flush);
-	return 0;
-}
 
 static void submit(struct journal *j)
 {
@@ -134,6 +44,7 @@ static void on_flush(void *arg)
 
 	if (!j->failed) {
 		timer_stop(&j->trim_timer);
+		timer_stop(&j->relaxed_timer);
 		jstreams_put_marks(j);
 		segments_sweep(j);
 		marks_put(j);
@@ -145,7 +56,7 @@ static void on_flush(void *arg)
 		(void)timer_start(&j->trim_timer, FLUSH_AGAIN_MS);
 }
 
-static void on_trim_timer(void *arg)
+static void on_flush_timer(void *arg)
 {
 	struct journal *j = arg;
 
@@ -160,7 +71,7 @@ static void take_written(struct journal *j, struct list *done, struct list *remo
 		if (c->segment && !j->seen.failed)
 			c->segment->written = c->offset + c->len;
 		j->inflight -= c->len;
-		chunk_put(j, c);
+		batch_give_back(j, c);
 	}
 	list_for_each_safe (it, removed) {
 		struct file *f = container_of(it, struct file, remove);
@@ -192,6 +103,7 @@ static void on_progress(void *arg)
 	if (failed_now) {
 		j->failed = true;
 		timer_stop(&j->trim_timer);
+		timer_stop(&j->relaxed_timer);
 		timer_stop(&j->marks.timer);
 	}
 	if (j->seen.stalled != stalled && j->events.stalled)
@@ -217,8 +129,12 @@ static int admit(struct journal *j, size_t size, bool removal)
 	return 0;
 }
 
+/* How a record goes into the open batch. */
+typedef int (*put_fn)(struct journal *j, struct segment *s, struct record *r,
+		      const struct str *parts, size_t n);
+
 static int append(struct journal *j, struct jstream *js, struct record *r, const struct str *parts,
-		  size_t n)
+		  size_t n, put_fn put)
 {
 	size_t size = record_size(r->body.n), offset;
 	int rc = admit(j, size, false);
@@ -230,35 +146,57 @@ static int append(struct journal *j, struct jstream *js, struct record *r, const
 	if (rc < 0)
 		return rc;
 	offset = j->current->end;
-	rc = journal_put_record(j, j->current, r, parts, n);
+	rc = put(j, j->current, r, parts, n);
 	return rc < 0 ? rc : jstream_push(j, js, j->current, offset, r);
 }
 
-int journal_append(struct journal *j, struct jstream *js, uint64_t seq, const struct str *parts,
-		   size_t n, uint64_t *ret_lsn)
+/* r has its number; it gets the rest. */
+static int append_data(struct journal *j, struct jstream *js, struct record *r,
+		       const struct str *parts, size_t n, put_fn put)
 {
-	struct record r = {
-		.type = RECORD_DATA, .stream = js->id, .seq = seq, .wall_ms = age_now(&j->age)
-	};
 	int rc;
 
 	assert(!js->dropped);
-	if (seq != js->next)
+	if (r->seq != js->next)
 		return -EINVAL;
+	r->type = RECORD_DATA;
+	r->stream = js->id;
+	r->wall_ms = age_now(&j->age);
 	for (size_t i = 0; i < n; i++) {
-		if (parts[i].n > RECORD_BODY_MAX - r.body.n)
+		if (parts[i].n > RECORD_BODY_MAX - r->body.n)
 			return -EMSGSIZE;
-		r.body.n += parts[i].n;
+		r->body.n += parts[i].n;
 	}
-	rc = append(j, js, &r, parts, n);
+	rc = append(j, js, r, parts, n, put);
 	if (rc < 0) {
 		j->stats.refused++;
 		return rc;
 	}
 	j->stats.appends++;
-	j->stats.bytes += r.body.n;
-	*ret_lsn = r.lsn;
+	j->stats.bytes += r->body.n;
 	return 0;
+}
+
+int journal_append(struct journal *j, struct jstream *js, uint64_t seq, const struct str *parts,
+		   size_t n, uint64_t *ret_lsn)
+{
+	struct record r = { .seq = seq };
+	int rc = append_data(j, js, &r, parts, n, journal_put_record);
+
+	if (rc == 0)
+		*ret_lsn = r.lsn;
+	return rc;
+}
+
+int journal_append_relaxed(struct journal *j, struct jstream *js, uint64_t seq,
+			   const struct str *parts, size_t n, uint64_t *ret_lsn)
+{
+	struct record r = { .seq = seq };
+	int rc = append_data(j, js, &r, parts, n, journal_put_relaxed);
+
+	if (rc == 0)
+		*ret_lsn = r.lsn;
+	return rc;
 }
 
 static int put(struct journal *j, struct str key, struct str value, struct record *r)
@@ -284,7 +222,7 @@ static int put(struct journal *j, struct str key, struct str value, struct recor
 	r->type = RECORD_PUT;
 	r->body.n = sizeof(length) + key.n + value.n;
 	/* Room for the record first: then only the table can fail, before anything was said. */
-	if (!chunk_for(j, NULL, record_size(r->body.n)))
+	if (!batch_reserve(j, NULL, record_size(r->body.n)))
 		return -ENOMEM;
 	rc = states_put(&j->states, key, value);
 	return rc < 0 ? rc : journal_put_record(j, NULL, r, parts, 3);
@@ -463,7 +401,8 @@ struct journal *journal_create(const struct journal_inject *in)
 	list_init(&j->spare);
 	list_init(&j->reads);
 	task_init(&j->flush, j->loop, on_flush, j);
-	timer_init(&j->trim_timer, j->loop, on_trim_timer, j);
+	timer_init(&j->trim_timer, j->loop, on_flush_timer, j);
+	timer_init(&j->relaxed_timer, j->loop, on_flush_timer, j);
 	marks_init(j);
 	segments_init(j);
 	timer_init(&j->age_timer, j->loop, jstreams_check_age, j);
@@ -482,6 +421,7 @@ struct journal *journal_destroy(struct journal *j)
 		jstream_forget(j, container_of(it, struct jstream, id_node));
 	task_cancel(&j->flush);
 	timer_stop(&j->trim_timer);
+	timer_stop(&j->relaxed_timer);
 	timer_stop(&j->age_timer);
 	timer_stop(&j->marks.timer);
 	timer_stop(&j->spare_timer);
@@ -492,9 +432,9 @@ struct journal *journal_destroy(struct journal *j)
 		(void)segment_destroy(j, j->slots[i]);
 	free(j->slots);
 	states_fini(&j->states);
-	chunks_free(&j->chunks);
-	chunks_free(&j->state_chunks);
-	chunks_free(&j->spare);
+	batch_free(&j->chunks);
+	batch_free(&j->state_chunks);
+	batch_free(&j->spare);
 	if (j->dirfd >= 0)
 		(void)close(j->dirfd);
 	if (j->lockfd >= 0)

@@ -90,9 +90,7 @@ void journal_each_stream(struct journal *journal, void (*fn)(void *arg, struct j
 			 void *arg);
 /* Records older than this are dropped from the front, checked now and then; 0 = never. */
 void jstream_set_max_age(struct jstream *js, uint64_t max_age_ms);
-/*
- * Called on the loop when records were dropped for age: first is the oldest left. Set once.
- */
+/* Called on the loop when records were dropped for age: first is the oldest left. Set once. */
 void jstream_on_expired(struct jstream *js, void (*fn)(void *arg, uint64_t first), void *arg);
 
 /*
@@ -102,7 +100,10 @@ void jstream_on_expired(struct jstream *js, void (*fn)(void *arg, uint64_t first
  */
 int journal_append(struct journal *journal, struct jstream *js, uint64_t seq,
 		   const struct str *parts, size_t n, uint64_t *ret_lsn);
-/* Everything below seq is no longer needed. Recorded in the log, so that a restart knows it. */
+/* The same for what nobody waits for: it may be written some milliseconds later, with what comes until then. */
+int journal_append_relaxed(struct journal *journal, struct jstream *js, uint64_t seq,
+			   const struct str *parts, size_t n, uint64_t *ret_lsn);
+/* Everything below seq is no longer needed. Recorded, so that a restart knows it. */
 int jstream_trim(struct journal *journal, struct jstream *js, uint64_t seq);
 /* *ret_lsn covers all that was said of the stream so far, trims too. 0, -EIO (failed), or -ENOSPC. */
 int jstream_sync(struct journal *journal, struct jstream *js, uint64_t *ret_lsn);

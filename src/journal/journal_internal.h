@@ -123,7 +123,7 @@ struct journal {
 	size_t n_spare, inflight;
 	struct list reads; /* struct read.link */
 	struct task flush;
-	struct timer trim_timer, age_timer, compact_timer;
+	struct timer trim_timer, relaxed_timer, age_timer, compact_timer;
 	struct writer *writer;
 	struct writer_report seen;
 	struct marks marks;
@@ -169,9 +169,19 @@ struct journal *journal_destroy(struct journal *j);
 /* problem.c: counts a problem, and tells it to the log or to who checks. */
 void problem_tell(struct journal *j, const struct journal_problem *p);
 
-/* journal.c: puts a record (body.n is the sum of the parts) behind the others; gives it its lsn. */
+/* batch.c: puts a record (body.n is the sum of the parts) behind the others; gives it its lsn. */
 int journal_put_record(struct journal *j, struct segment *s, struct record *r,
 		       const struct str *parts, size_t n);
+/* The same for one that nobody waits for: what comes within 5 ms goes with it. */
+int journal_put_relaxed(struct journal *j, struct segment *s, struct record *r,
+			const struct str *parts, size_t n);
+/* The chunk that takes size more bytes at the end of the segment, or of the states; NULL: no memory. */
+struct chunk *batch_reserve(struct journal *j, struct segment *s, size_t size);
+/* A chunk that is written. */
+void batch_give_back(struct journal *j, struct chunk *c);
+void batch_free(struct list *chunks);
+
+/* journal.c */
 void journal_writer_options(struct journal *j, struct writer_options *ret);
 
 /* segment.c. The descriptor is taken over, -1 = yet to be made. 0 or -ENOMEM. */

@@ -212,8 +212,8 @@ void writer_submit(struct writer *w, struct list *chunks, struct list *state_chu
 	list_splice_tail(&w->state_chunks, state_chunks);
 	w->queued_lsn = lsn;
 	w->states_live = states_live;
-	pthread_cond_signal(&w->work);
 	pthread_mutex_unlock(&w->mutex);
+	pthread_cond_signal(&w->work); /* who wakes finds the mutex free */
 }
 
 void writer_want_spare(struct writer *w)

@@ -73,6 +73,7 @@ static void turns(struct fx *fx)
 
 static void write_all(struct fx *fx)
 {
+	loop_test_advance(fx->loop, 5); /* relaxed ones are handed to the writer together, later */
 	for (int i = 0; i < 10; i++) {
 		(void)journal_step_write(fx->journal);
 		(void)journal_step_sync(fx->journal);
@@ -135,6 +136,39 @@ static void it_is_seen_and_done_before_it_is_written(void **state)
 	assert_int_equal(stream_first(fx->stream), 2);
 }
 
+static void many_are_written_together(void **state)
+{
+	struct fx *fx = *state;
+
+	assert_int_equal(append(fx, "a", true), 0);
+	write_all(fx); /* with the stream's name */
+	for (int i = 0; i < 10; i++) {
+		assert_int_equal(append(fx, "a", true), 0);
+		turns(fx);
+	}
+	assert_int_equal(fx->done, 11);
+	assert_false(journal_step_write(fx->journal));
+	loop_test_advance(fx->loop, 5);
+	turns(fx);
+	assert_true(journal_step_write(fx->journal));
+	assert_false(journal_step_write(fx->journal));
+	turns(fx);
+	assert_int_equal(fx->stream->written, 12);
+}
+
+static void one_that_is_awaited_takes_the_others_along(void **state)
+{
+	struct fx *fx = *state;
+
+	assert_int_equal(append(fx, "a", true), 0);
+	turns(fx);
+	assert_int_equal(append(fx, "b", false), 0);
+	turns(fx);
+	assert_true(journal_step_write(fx->journal));
+	turns(fx);
+	assert_int_equal(fx->stream->written, 3);
+}
+
 static void order_is_kept_behind_what_is_being_written(void **state)
 {
 	struct fx *fx = *state;
@@ -189,6 +223,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 #define TEST(fn) cmocka_unit_test_setup_teardown(fn, setup, teardown)
 		TEST(it_is_seen_and_done_before_it_is_written),
+		TEST(many_are_written_together),
+		TEST(one_that_is_awaited_takes_the_others_along),
 		TEST(order_is_kept_behind_what_is_being_written),
 		TEST(what_is_not_written_never_leaves_the_memory),
 	};
