@@ -16,7 +16,11 @@
 #include "loop/heap.h"
 #include "loop/loop_uv.h"
 
-enum { MANUAL_START_MS = 1000 };
+enum {
+	MANUAL_START_MS = 1000,
+	TASK_ROUNDS =
+		3, /* a task that leads to a task that leads to a task: no look at the sockets between */
+};
 
 struct work {
 	uv_work_t req;
@@ -38,10 +42,13 @@ struct loop {
 	uv_idle_t idle;
 	uv_async_t wake;
 	struct heap timers;
-	struct list tasks;   /* struct task.link */
+	struct list tasks; /* struct task.link */
+	uint32_t turn;
 	struct list watches; /* struct watch.link */
 	uv_mutex_t mutex;
-	struct list posts; /* struct post.link, under mutex */
+	struct list posts;       /* struct post.link, under mutex */
+	uint64_t awake_until_us; /* by loop_now_us: no sleep before that */
+	bool may_stay_awake;     /* somebody else has a processor, too */
 	bool manual;
 	uint64_t manual_ms;
 };
@@ -100,9 +107,9 @@ static void on_alarm(uv_timer_t *handle)
 	set_alarm(loop);
 }
 
-static void on_idle(uv_idle_t *handle)
+/* Those that are there now, but for those that have run in this turn. */
+static void run_tasks(struct loop *loop, struct list *again)
 {
-	struct loop *loop = handle->data;
 	struct list now;
 
 	list_init(&now);
@@ -111,10 +118,39 @@ static void on_idle(uv_idle_t *handle)
 		struct task *t = container_of(now.next, struct task, link);
 
 		list_del(&t->link);
+		if (t->turn == loop->turn) {
+			list_add_tail(again, &t->link);
+			continue;
+		}
+		t->turn = loop->turn;
 		t->fn(t->arg);
 	}
-	if (list_empty(&loop->tasks))
+}
+
+static void on_idle(uv_idle_t *handle)
+{
+	struct loop *loop = handle->data;
+	struct list again;
+
+	list_init(&again);
+	loop->turn++;
+	for (int i = 0; i < TASK_ROUNDS && !list_empty(&loop->tasks); i++)
+		run_tasks(loop, &again);
+	list_splice_tail(&again, &loop->tasks);
+	list_splice_tail(&loop->tasks, &again);
+	if (list_empty(&loop->tasks) &&
+	    (!loop->awake_until_us || loop_now_us() >= loop->awake_until_us)) {
+		loop->awake_until_us = 0;
 		(void)uv_idle_stop(&loop->idle);
+	}
+}
+
+void loop_stay_awake(struct loop *loop, uint64_t us)
+{
+	if (!loop->may_stay_awake)
+		return;
+	loop->awake_until_us = loop_now_us() + us;
+	(void)uv_idle_start(&loop->idle, on_idle);
 }
 
 static void on_wake(uv_async_t *handle)
@@ -154,6 +190,7 @@ static int create(bool manual, struct loop **ret)
 	if (!loop)
 		return -ENOMEM;
 	loop->manual = manual;
+	loop->may_stay_awake = !manual && uv_available_parallelism() > 1;
 	loop->manual_ms = MANUAL_START_MS;
 	list_init(&loop->tasks);
 	list_init(&loop->watches);
