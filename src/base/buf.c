@@ -25,7 +25,7 @@ void buf_clear(struct buf *b)
 	b->start = b->end = 0;
 }
 
-int buf_reserve(struct buf *b, size_t n)
+int buf_grow(struct buf *b, size_t n)
 {
 	size_t len = buf_len(b), cap = b->cap ? b->cap : FIRST;
 	char *base;
@@ -49,28 +49,6 @@ int buf_reserve(struct buf *b, size_t n)
 	b->base = base;
 	b->cap = cap;
 	return 0;
-}
-
-char *buf_tail(struct buf *b)
-{
-	return b->base + b->end;
-}
-
-void buf_grew(struct buf *b, size_t n)
-{
-	assert(n <= b->cap - b->end);
-	b->end += n;
-}
-
-int buf_add(struct buf *b, struct str s)
-{
-	int rc = buf_reserve(b, s.n);
-
-	if (rc == 0 && s.n) {
-		memcpy(buf_tail(b), s.p, s.n);
-		b->end += s.n;
-	}
-	return rc;
 }
 
 int buf_addc(struct buf *b, char c)

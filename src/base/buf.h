@@ -8,6 +8,7 @@
 #ifndef VOXBUS_BASE_BUF_H
 #define VOXBUS_BASE_BUF_H
 
+#include <assert.h>
 #include <stdarg.h>
 #include <stddef.h>
 
@@ -32,13 +33,34 @@ static inline size_t buf_len(const struct buf *b)
 {
 	return b->end - b->start;
 }
+/* What buf_reserve does when the room is not there yet. */
+int buf_grow(struct buf *b, size_t n);
 /* Room for n more bytes at the end: 0, -ENOBUFS (over max) or -ENOMEM. */
-int buf_reserve(struct buf *b, size_t n);
+static inline int buf_reserve(struct buf *b, size_t n)
+{
+	return b->base && n <= b->cap - b->end && n <= b->max - buf_len(b) ? 0 : buf_grow(b, n);
+}
 /* After buf_reserve: where to write, and buf_grew tells how many bytes were written. */
-char *buf_tail(struct buf *b);
-void buf_grew(struct buf *b, size_t n);
+static inline char *buf_tail(struct buf *b)
+{
+	return b->base + b->end;
+}
+static inline void buf_grew(struct buf *b, size_t n)
+{
+	assert(n <= b->cap - b->end);
+	b->end += n;
+}
 /* All append whole or not at all: 0, -ENOBUFS or -ENOMEM. */
-int buf_add(struct buf *b, struct str s);
+static inline int buf_add(struct buf *b, struct str s)
+{
+	int rc = buf_reserve(b, s.n);
+
+	if (rc == 0 && s.n) {
+		memcpy(buf_tail(b), s.p, s.n);
+		b->end += s.n;
+	}
+	return rc;
+}
 int buf_addc(struct buf *b, char c);
 int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int buf_vaddf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));

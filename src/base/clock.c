@@ -4,6 +4,7 @@
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <time.h>
 
 enum { NS = 1000000000 };
@@ -43,18 +44,20 @@ static const char *second_text(time_t sec, const char **ret_zone)
 void clock_rfc3339(char out[CLOCK_RFC3339_SIZE], uint64_t wall_ns, int digits)
 {
 	const char *zone, *text = second_text((time_t)(wall_ns / NS), &zone);
-	char fraction[16];
-	int n = digits ? digits : 9;
+	unsigned rest = (unsigned)(wall_ns % NS);
+	char fraction[] = ".000000000";
+	size_t n = digits ? (size_t)digits : 9, at = strlen(text);
 
-	(void)snprintf(fraction, sizeof(fraction), ".%09u", (unsigned)(wall_ns % NS));
-	fraction[1 + n] = '\0';
-	if (!digits) {
-		while (fraction[n] == '0')
-			fraction[n--] = '\0';
-		if (n == 0)
-			fraction[0] = '\0';
+	for (size_t i = 9; i; i--, rest /= 10)
+		fraction[i] = (char)('0' + rest % 10);
+	while (!digits && n && fraction[n] == '0')
+		n--;
+	memcpy(out, text, at);
+	if (n) {
+		memcpy(out + at, fraction, n + 1);
+		at += n + 1;
 	}
-	(void)snprintf(out, CLOCK_RFC3339_SIZE, "%s%s%s", text, fraction, zone);
+	memcpy(out + at, zone, strlen(zone) + 1);
 }
 
 void clock_http_date(char out[CLOCK_HTTP_SIZE], uint64_t wall_ns)

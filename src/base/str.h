@@ -57,8 +57,13 @@ static inline struct str str_skip(struct str s, size_t n)
 	return n >= s.n ? (struct str){ str_end(s), 0 } : (struct str){ s.p + n, s.n - n };
 }
 
+/* Of two of the same length. */
+bool str_same_nocase(const char *a, const char *b, size_t n);
 /* ASCII case is ignored; other bytes compare as they are. */
-bool str_eq_nocase(struct str a, struct str b);
+static inline bool str_eq_nocase(struct str a, struct str b)
+{
+	return a.n == b.n && str_same_nocase(a.p, b.p, a.n);
+}
 bool str_starts(struct str s, struct str prefix);
 bool str_ends(struct str s, struct str suffix);
 /* memcmp order, a prefix before what it is a prefix of: <0, 0, >0. */

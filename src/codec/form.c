@@ -8,6 +8,7 @@
 #include "codec/form.h"
 
 #include <errno.h>
+#include <stdint.h>
 
 static int hex_digit(char c)
 {
@@ -56,32 +57,71 @@ static char form_byte(struct str in, size_t *i)
 	return c == '+' ? ' ' : c;
 }
 
+/* The bytes of a word of eight that are c have their highest bit set; others before the first may not. */
+static uint64_t bytes_that_are(uint64_t word, unsigned char c)
+{
+	uint64_t x = word ^ (UINT64_C(0x0101010101010101) * c);
+
+	return (x - UINT64_C(0x0101010101010101)) & ~x & UINT64_C(0x8080808080808080);
+}
+
+/* Copies what stands for itself, eight bytes at a time: how many. out has room for all of in. */
+static size_t copy_plain(char *out, struct str in)
+{
+	size_t n = 0;
+	uint64_t word;
+
+	for (; in.n - n >= sizeof(word); n += sizeof(word)) {
+		memcpy(&word, in.p + n, sizeof(word));
+		if (bytes_that_are(word, '%') | bytes_that_are(word, '+'))
+			break;
+		memcpy(out + n, &word, sizeof(word));
+	}
+	for (; n < in.n && in.p[n] != '%' && in.p[n] != '+'; n++)
+		out[n] = in.p[n];
+	return n;
+}
+
 size_t form_decode(char *out, struct str in)
 {
 	size_t n = 0;
 
 	for (size_t i = 0; i < in.n;) {
-		char c = in.p[i];
+		size_t plain = copy_plain(out + n, str_skip(in, i));
 
-		if (c == '%' || c == '+')
-			c = form_byte(in, &i);
-		else
-			i++;
-		out[n++] = c;
+		i += plain;
+		n += plain;
+		if (i < in.n)
+			out[n++] = form_byte(in, &i);
 	}
 	return n;
+}
+
+/* Names and values are short: one walk to the pair's end costs less than two searches. */
+static struct form_pair split(struct str rest, size_t *ret_n)
+{
+	size_t n = 0, equals;
+
+	while (n < rest.n && rest.p[n] != '&' && rest.p[n] != '=')
+		n++;
+	equals = n;
+	if (n < rest.n && rest.p[n] == '=')
+		n += 1 + str_find(str_skip(rest, n + 1), '&');
+	*ret_n = n;
+	return (struct form_pair){ str_make(rest.p, equals),
+				   n > equals ? str_make(rest.p + equals + 1, n - equals - 1)
+					      : str_make(NULL, 0) };
 }
 
 bool form_next(struct str *rest, struct form_pair *ret)
 {
 	while (rest->n > 0) {
-		struct str pair = str_cut(rest, '&');
+		size_t n;
 
-		if (pair.n == 0)
-			continue;
-		ret->name = str_cut(&pair, '=');
-		ret->value = pair;
-		return true;
+		*ret = split(*rest, &n);
+		*rest = n < rest->n ? str_skip(*rest, n + 1) : str_make(NULL, 0);
+		if (n)
+			return true;
 	}
 	return false;
 }

@@ -25,10 +25,11 @@ bool http_is_tchar(char c)
 
 bool http_is_token(struct str s)
 {
+	bool all = true;
+
 	for (size_t i = 0; i < s.n; i++)
-		if (!http_is_tchar(s.p[i]))
-			return false;
-	return s.n > 0;
+		all &= tchars[(unsigned char)s.p[i]];
+	return all && s.n > 0;
 }
 
 struct str http_find_header(const struct http_header *headers, size_t n, struct str name)

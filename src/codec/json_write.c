@@ -42,11 +42,34 @@ static const struct style go = {
 	.html = true,
 };
 
-/* How many bytes at the beginning of s are copied. */
+#define EACH(byte) (UINT64_C(0x0101010101010101) * (byte))
+
+/* Not 0 if one of the eight bytes is c. */
+static uint64_t has(uint64_t word, unsigned char c)
+{
+	uint64_t x = word ^ EACH(c);
+
+	return (x - EACH(1)) & ~x & EACH(0x80);
+}
+
+/* Not 0 if one of the eight bytes is none that both writers copy. */
+static uint64_t has_special(uint64_t word)
+{
+	return (word & EACH(0x80)) | ((word - EACH(0x20)) & ~word & EACH(0x80)) | has(word, '"') |
+	       has(word, '\\') | has(word, '&') | has(word, '<') | has(word, '>');
+}
+
+/* How many bytes at the beginning of s are copied: eight at a time, then one by one. */
 static size_t run_len(const struct style *style, struct str s)
 {
 	size_t n = 0;
+	uint64_t word;
 
+	for (; s.n - n >= sizeof(word); n += sizeof(word)) {
+		memcpy(&word, s.p + n, sizeof(word));
+		if (has_special(word))
+			break;
+	}
 	while (n < s.n && style->classes[(unsigned char)s.p[n]] == COPY)
 		n++;
 	return n;
