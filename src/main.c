@@ -16,6 +16,7 @@
 #include "check_journal.h"
 #include "daemon.h"
 #include "daemon_tls.h"
+#include "net/tls_memory.h"
 
 #define SYSTEM_CONFIG "/etc/voxbus/voxbus.yaml"
 
@@ -149,8 +150,10 @@ int main(int argc, char **argv)
 	struct options o = { .action = RUN };
 	struct voxbus_conf *conf;
 	struct err e = { "" };
-	int code = parse_options(argc, argv, &o);
+	int code;
 
+	tls_memory_init();
+	code = parse_options(argc, argv, &o);
 	if (code >= 0)
 		return code;
 	if (o.action == DOC)

@@ -284,13 +284,22 @@ static void refuse_tls(struct link *l)
 	link_cut(l);
 }
 
+/* The kernel has the whole answer. */
+static bool is_sent(const struct link *l)
+{
+	return l->state == LINK_SENDING && l->mark == 0 && conn_pending(l->conn) == 0;
+}
+
 static void next_request(struct link *l);
+static void answer_taken(struct link *l);
 
 static void on_data(void *arg, struct str data)
 {
 	struct link *l = arg;
 
-	if (l->state == LINK_ACKING && conn_is_acked(l->conn))
+	if (is_sent(l))
+		answer_taken(l); /* before its task has come */
+	else if (l->state == LINK_ACKING && conn_is_acked(l->conn))
 		next_request(l);
 	if (l->state == LINK_IDLE && is_client_hello(data)) {
 		refuse_tls(l);
@@ -385,7 +394,7 @@ static void on_task(void *arg)
 
 	if (l->state == LINK_DEAD)
 		link_free(l);
-	else if (l->state == LINK_SENDING && l->mark == 0 && conn_pending(l->conn) == 0)
+	else if (is_sent(l))
 		answer_taken(l);
 	else if (is_reading(l))
 		consume_ahead(l);
