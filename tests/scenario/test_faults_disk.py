@@ -186,6 +186,7 @@ def test_a_full_disk_at_the_stop(daemon, small_disk):
 @pytest.mark.limit(90)
 def test_kill_9_again_and_again_loses_nothing(daemon):
     d = daemon({"journal": {"segment": "1MiB"}})
+    d.expect_log("journal torn")
     taken, got = [], set()
     stop = threading.Event()
     lock = threading.Lock()

@@ -32,15 +32,36 @@ static int field_cmp(const void *a, const void *b)
 	return fa->place < fb->place ? -1 : fa->place > fb->place;
 }
 
+/* A name's first eight bytes as a number, which is in their order; zeros behind a shorter one. */
+static uint64_t beginning(struct str name)
+{
+	unsigned char bytes[8] = { 0 };
+
+	memcpy(bytes, name.p, name.n < sizeof(bytes) ? name.n : sizeof(bytes));
+	uint64_t word = 0;
+	for (size_t i = 0; i < sizeof(bytes); i++)
+		word = word << 8 | bytes[i];
+	return word;
+}
+
+/* Most names differ in their beginnings: only the numbers are compared then. */
 static void insertion_sort(struct field *items, size_t n)
 {
-	for (size_t i = 1; i < n; i++) {
+	uint64_t first[FEW];
+
+	for (size_t i = 0; i < n; i++) {
 		struct field field = items[i];
+		uint64_t own = beginning(field.name);
 		size_t at = i;
 
-		for (; at && field_cmp(&items[at - 1], &field) > 0; at--)
+		while (at && (first[at - 1] > own ||
+			      (first[at - 1] == own && field_cmp(&items[at - 1], &field) > 0))) {
 			items[at] = items[at - 1];
+			first[at] = first[at - 1];
+			at--;
+		}
 		items[at] = field;
+		first[at] = own;
 	}
 }
 

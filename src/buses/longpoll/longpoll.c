@@ -31,6 +31,7 @@
 #include "buses/longpoll/feed_http.h"
 #include "buses/longpoll/feed_ws.h"
 #include "buses/longpoll/longpoll_internal.h"
+#include "buses/longpoll/pace.h"
 #include "buses/longpoll/parcel.h"
 #include "buses/longpoll/poll.h"
 #include "buses/longpoll/poll_params.h"
@@ -158,6 +159,8 @@ static void destroy(void *self)
 	bus->stopped = true;
 	task_cancel(&bus->closed);
 	task_cancel(&bus->serve);
+	timer_stop(&bus->linger);
+	paces_end(bus);
 	streams_unwatch(&bus->unread);
 	streams_unmeter(hub_streams(bus->env.hub), &bus->stored);
 	buf_fini(&bus->path);
@@ -227,6 +230,10 @@ static int create(struct port *port, const struct port_env *env, const void *con
 	list_init(&bus->commands);
 	map_init(&bus->queues);
 	list_init(&bus->serving);
+	list_init(&bus->paces);
+	list_init(&bus->lingering);
+	list_init(&bus->lingered);
+	timer_init(&bus->linger, env->loop, queues_linger, bus);
 	task_init(&bus->serve, env->loop, queues_serve, bus);
 	bus->unread = (struct streams_watch){ .fn = queues_unread, .arg = bus };
 	list_init(&bus->unread.link);
@@ -333,6 +340,7 @@ static void stop(void *self)
 	struct longpoll *bus = self;
 
 	bus->stopped = true;
+	paces_end(bus);
 	feeds_stop(bus);
 	queues_release_waiters(bus);
 	/* What is being moved to another queue would be in both after the next start. */

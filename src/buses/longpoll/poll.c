@@ -20,6 +20,7 @@
 
 #include "buses/longpoll/item.h"
 #include "buses/longpoll/longpoll_internal.h"
+#include "buses/longpoll/pace.h"
 #include "buses/longpoll/parcel.h"
 #include "buses/longpoll/poll_params.h"
 
@@ -90,10 +91,13 @@ static void send_messages(struct parcel *parcel, struct http_request *request, s
 		return;
 	}
 	add_further(parcel, max);
+	size_t n = parcel->n;
+	struct queue *queue = parcel->queue;
 	if (http_stream_write(request, &end, 1) == 0)
 		http_stream_end(request);
 	else
 		http_stream_cut(request); /* the parcel hears of it */
+	pace_polled(queue, n, max);
 }
 
 /*
@@ -102,17 +106,16 @@ static void send_messages(struct parcel *parcel, struct http_request *request, s
  */
 static bool poll_answer(struct queue *queue, struct http_request *request, size_t max)
 {
-	struct parcel *parcel = parcel_create(queue, max);
+	struct parcel *parcel;
 	uint64_t seq;
 
+	if (!item_next(queue, STR("[\n"), &seq))
+		return false;
+	parcel = parcel_create(queue, max);
 	if (!parcel) {
-		/* Nobody would tell us again of what is there. */
+		queue_settle(queue, seq, false);
 		no_memory_for_answer(request);
 		return true;
-	}
-	if (!item_next(queue, STR("[\n"), &seq)) {
-		parcel_return(parcel);
-		return false;
 	}
 	parcel_add(parcel, seq);
 	send_messages(parcel, request, max);

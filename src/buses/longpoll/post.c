@@ -12,14 +12,17 @@
 
 #include "buses/longpoll/call.h"
 #include "buses/longpoll/longpoll_internal.h"
+#include "buses/longpoll/pace.h"
 #include "buses/longpoll/publish.h"
 
 struct posting {
 	struct publish publish;
+	struct paced paced;
 	struct http_request *request; /* NULL: the client has gone */
 	bool wants_xml;
+	bool is_call; /* the queue is where a call's instructions are posted */
 	size_t n;
-	char call[]; /* the queue, if it is where a call's instructions are posted */
+	char key[]; /* of the queue */
 };
 
 static void post_gone(void *arg)
@@ -31,9 +34,9 @@ static void post_gone(void *arg)
 
 static void answer_published(struct posting *post)
 {
-	struct str call = str_make(post->call, post->n);
-	bool tells = call.n && !post->publish.repeated;
-	bool taken = tells && queue_deliver(post->publish.bus, call, post->publish.seq);
+	bool tells = post->is_call && !post->publish.repeated;
+	bool taken = tells && queue_deliver(post->publish.bus, str_make(post->key, post->n),
+					    post->publish.seq);
 	const struct http_header headers[] = {
 		{ STR("X-Message-Id"), str_from(post->publish.id) },
 		{ STR("X-Delivered"), taken ? STR("1") : STR("0") },
@@ -48,10 +51,8 @@ static void answer_published(struct posting *post)
 			     .body = post->wants_xml ? STR("<Response/>") : STR("") });
 }
 
-static void post_done(struct publish *publish, int rc)
+static void post_finish(struct posting *post, int rc)
 {
-	struct posting *post = container_of(publish, struct posting, publish);
-
 	if (post->request) {
 		http_request_on_gone(post->request, NULL, NULL);
 		if (rc == 0)
@@ -60,6 +61,20 @@ static void post_done(struct publish *publish, int rc)
 			answer_refused(post->request, rc);
 	}
 	free(post);
+}
+
+static void post_go(struct paced *paced)
+{
+	post_finish(container_of(paced, struct posting, paced), 0);
+}
+
+static void post_done(struct publish *publish, int rc)
+{
+	struct posting *post = container_of(publish, struct posting, publish);
+
+	if (rc < 0 || post->is_call ||
+	    !pace_hold(publish->bus, str_make(post->key, post->n), &post->paced))
+		post_finish(post, rc);
 }
 
 static bool accepts_xml(const struct http_request *request)
@@ -79,16 +94,18 @@ static bool accepts_xml(const struct http_request *request)
 
 static struct posting *post_create(struct http_request *request, struct str key)
 {
+	struct posting *post = calloc(1, sizeof(*post) + key.n);
 	struct str sid;
-	size_t n = place_is_of_call(key, &sid) ? key.n : 0;
-	struct posting *post = calloc(1, sizeof(*post) + n);
 
 	if (!post)
 		return NULL;
+	list_init(&post->paced.link);
+	post->paced.go = post_go;
 	post->request = request;
 	post->wants_xml = accepts_xml(request);
-	post->n = n;
-	memcpy(post->call, key.p, n);
+	post->is_call = place_is_of_call(key, &sid);
+	post->n = key.n;
+	memcpy(post->key, key.p, key.n);
 	return post;
 }
 

@@ -14,7 +14,11 @@
 #include "buses/longpoll/longpoll_internal.h"
 #include "buses/longpoll/terms.h"
 
-enum { ID_BYTES = 16 };
+enum {
+	ID_BYTES = 16,
+	AWAKE_US =
+		100, /* who does without the disk wants to be quick: the next one finds us awake */
+};
 _Static_assert(PUBLISH_ID_SIZE == 2 * ID_BYTES + 1, "an id in hex and its NUL");
 
 static void finish_one(struct publish *publish, int rc)
@@ -177,6 +181,8 @@ static int append(struct publish *publish, struct str key, const struct document
 	publish->seq = stream_next(stream);
 	auto_msg struct msg *msg = make_message(publish, key, document, terms);
 	int rc = -ENOMEM;
+	if (terms->relaxed)
+		loop_stay_awake(publish->bus->env.loop, AWAKE_US);
 	if (msg)
 		rc = terms->relaxed ? stream_append_relaxed(stream, msg, on_appended, publish)
 				    : stream_append(stream, msg, on_appended, publish);

@@ -49,7 +49,7 @@ struct waiter {
 struct queue *queue_open(struct longpoll *bus, struct str key);
 /* The queue if somebody reads it, or has read from it what is not settled; else NULL. */
 struct queue *queue_find(const struct longpoll *bus, struct str key);
-/* Forgets it if nobody waits and nothing of it is under way. */
+/* Forgets it, now or after a while, if nobody waits and nothing of it is under way. */
 void queue_release(struct queue *queue);
 /* The queue stays until it is let go of as often as it was held; that releases it, too. */
 void queue_hold(struct queue *queue);
@@ -64,6 +64,8 @@ void queue_settle(struct queue *queue, uint64_t seq, bool done);
 /* How often the message, which was taken, was given back before. */
 unsigned queue_returns(const struct queue *queue, uint64_t seq);
 
+/* How many messages nobody has taken yet. */
+uint64_t queue_unread(const struct queue *queue);
 /* Whether messages are there that only the disk, or others that are under way, keep from being taken. */
 bool queue_is_held_up(const struct queue *queue);
 /* Whether events of dead calls are on their way from here to <path>/missed. */
@@ -105,6 +107,8 @@ void queue_leave(struct waiter *waiter);
 
 /* Serves some of those who wait and for whom there are messages; the others in later turns. */
 void queues_serve(void *arg);
+/* The timer of queues that linger. */
+void queues_linger(void *arg);
 /* Messages came to a stream that no queue reads: its waiters, if there are any, get it. */
 void queues_unread(void *arg, struct stream *stream);
 /* At the end of the port: ends whoever waits, forgets everything. */

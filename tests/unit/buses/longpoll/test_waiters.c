@@ -182,7 +182,8 @@ static void queues_are_served_in_turns(void **state)
 		before = after;
 		n_a = answered(a, MANY);
 		n_b = answered(b, MANY);
-		assert_true(n_a - n_b <= 1 && n_b - n_a <= 1);
+		/* The first of one of them was served when its message came. */
+		assert_true(n_a - n_b <= 2 && n_b - n_a <= 2);
 	}
 	for (int i = 0; i < MANY; i++) {
 		assert_number(&a[i], i);
@@ -211,9 +212,9 @@ static void a_bystander_is_not_held_up(void **state)
 	}
 	(void)snprintf(head, sizeof(head), "GET /AC1/other?timeout=0&session=%s", w->session);
 	client_ask(&bystander, head, NULL);
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 4 && raw_read(bystander.fd, &bystander.in) <= 0; i++)
 		loop_turn(w->loop);
-	assert_true(raw_read(bystander.fd, &bystander.in) > 0);
+	assert_true(buf_len(&bystander.in) > 0);
 	assert_true(world_stat(w, "waiters") > 0);
 	RUN_UNTIL(w->loop, world_stat(w, "waiters") == 0);
 	client_close(&bystander);
