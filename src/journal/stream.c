@@ -163,7 +163,9 @@ static int put_mark(struct journal *j, const struct jstream *js, enum record_typ
 			    .body = { NULL, 8 + (n == 2 ? js->name_n : 0) } };
 
 	le64_put(next, js->next);
-	return journal_put_record(j, j->current, &r, parts, n);
+	/* A name is for the record behind it, which knows whether there is a hurry. */
+	return n == 2 ? journal_put_relaxed(j, j->current, &r, parts, n)
+		      : journal_put_record(j, j->current, &r, parts, n);
 }
 
 int jstream_reserve(struct journal *j, struct jstream *js, size_t size, enum room_for what)
@@ -347,7 +349,7 @@ int jstream_put_drop(struct journal *j, uint64_t id, uint64_t since)
 		rc = segment_bury(j->current, (struct tomb){ id, since });
 	if (rc < 0)
 		return rc;
-	rc = journal_put_record(j, j->current, &r, NULL, 0);
+	rc = journal_put_relaxed(j, j->current, &r, NULL, 0);
 	if (rc < 0)
 		j->current->n_tombs--;
 	return rc;
