@@ -144,6 +144,23 @@ static int check_size(struct http_parser *p)
 	return 0;
 }
 
+/* How many bytes at the beginning are no control characters, but for the rest of eight that hold one. */
+static size_t text_run(const char *p, size_t n)
+{
+	const uint64_t ones = UINT64_C(0x0101010101010101), highs = ones * 0x80;
+	size_t i = 0;
+	uint64_t word;
+
+	for (; n - i >= sizeof(word); i += sizeof(word)) {
+		memcpy(&word, p + i, sizeof(word));
+		uint64_t del = word ^ ones * 0x7f;
+		uint64_t low = (word - ones * 0x20) & ~word, is_del = (del - ones) & ~del;
+		if ((low | is_del) & highs)
+			break;
+	}
+	return i;
+}
+
 /*
  * How many of these bytes scan and check_size would only count: what a name, a value or the first
  * line goes on with, up to its limit. Nearly all bytes of a head are such.
@@ -164,7 +181,7 @@ static size_t plain_run(const struct http_parser *p, struct str data)
 		while (n < room && http_is_tchar(data.p[n]))
 			n++;
 	else
-		while (n < room && !is_control(data.p[n]))
+		for (n = text_run(data.p, room); n < room && !is_control(data.p[n]);)
 			n++;
 	return n;
 }

@@ -12,7 +12,11 @@ int http_refuse(struct http_parser *p, int status, const char *why);
  * p->lines counts its lines without the empty one. 0 and p->head, -EBADMSG or -ENOMEM.
  */
 int http_head_parse(struct http_parser *p, struct str text);
-/* A character of a token (RFC 9110 section 5.6.2). */
-bool http_is_tchar(char c);
+/* Which bytes a token may have (RFC 9110 section 5.6.2). */
+extern const bool http_tchars[256];
+static inline bool http_is_tchar(char c)
+{
+	return http_tchars[(unsigned char)c];
+}
 
 #endif

@@ -9,8 +9,7 @@
 
 #include "codec/http_internal.h"
 
-/* RFC 9110 section 5.6.2. */
-static const bool tchars[256] = {
+const bool http_tchars[256] = {
 	['0' ... '9'] = true, ['A' ... 'Z'] = true, ['a' ... 'z'] = true, ['!'] = true,
 	['#'] = true,         ['$'] = true,         ['%'] = true,         ['&'] = true,
 	['\''] = true,        ['*'] = true,         ['+'] = true,         ['-'] = true,
@@ -18,17 +17,12 @@ static const bool tchars[256] = {
 	['|'] = true,         ['~'] = true,
 };
 
-bool http_is_tchar(char c)
-{
-	return tchars[(unsigned char)c];
-}
-
 bool http_is_token(struct str s)
 {
 	bool all = true;
 
 	for (size_t i = 0; i < s.n; i++)
-		all &= tchars[(unsigned char)s.p[i]];
+		all &= http_is_tchar(s.p[i]);
 	return all && s.n > 0;
 }
 
@@ -165,11 +159,22 @@ int http_write_status(struct buf *b, int status)
 
 int http_write_header(struct buf *b, struct str name, struct str value)
 {
-	struct str parts[] = { name, STR(": "), value, STR("\r\n") };
+	char *out;
+	int rc;
 
 	if (!http_is_token(name) || !is_value(value))
 		return -EINVAL;
-	return add_all(b, parts, 4);
+	rc = buf_reserve(b, name.n + value.n + 4);
+	if (rc < 0)
+		return rc;
+	out = buf_tail(b);
+	memcpy(out, name.p, name.n);
+	memcpy(out + name.n, ": ", 2);
+	if (value.n)
+		memcpy(out + name.n + 2, value.p, value.n);
+	memcpy(out + name.n + 2 + value.n, "\r\n", 2);
+	buf_grew(b, name.n + value.n + 4);
+	return 0;
 }
 
 int http_write_end(struct buf *b)
