@@ -10,20 +10,49 @@
 
 enum { MAX_DEFAULT = 10, VISIBILITY_DEFAULT_MS = 30000, VALUE_MAX = 64 };
 
-struct reader {
-	struct http_request *request;
-	struct str query;
-	char text[VALUE_MAX]; /* of the value looked at */
+enum name { TIMEOUT, MAX, EMPTY, INCLUDE, LINGER, STREAM, ACK, VISIBILITY, N_NAMES };
+
+static const struct str names[N_NAMES] = {
+	[TIMEOUT] = STR_INIT("timeout"), [MAX] = STR_INIT("max"),
+	[EMPTY] = STR_INIT("empty"),     [INCLUDE] = STR_INIT("include"),
+	[LINGER] = STR_INIT("linger"),   [STREAM] = STR_INIT("stream"),
+	[ACK] = STR_INIT("ack"),         [VISIBILITY] = STR_INIT("visibility"),
 };
 
-/* Also one whose value is too long to be looked at: *ret is empty then. */
-static bool param(struct reader *r, struct str name, struct str *ret)
+/* What the query says, each name's first value still encoded: one walk, since every poll has one. */
+struct reader {
+	struct http_request *request;
+	struct form_pair first[N_NAMES]; /* name.p = NULL: not given */
+	char text[VALUE_MAX];            /* of the value looked at */
+};
+
+static void reader_init(struct reader *r, struct http_request *request)
 {
-	return form_find(r->query, name, r->text, VALUE_MAX, ret) || ret->p;
+	struct str query = http_request_info(request)->query;
+	struct form_pair pair;
+
+	r->request = request;
+	memset(r->first, 0, sizeof(r->first));
+	while (form_next(&query, &pair))
+		for (size_t i = 0; i < N_NAMES; i++)
+			if (!r->first[i].name.p && pair.name.n >= names[i].n &&
+			    form_name_is(&pair, names[i]))
+				r->first[i] = pair;
+}
+
+/* A value that is too long to be looked at is given, and empty. */
+static bool param(struct reader *r, enum name name, struct str *ret)
+{
+	const struct form_pair *pair = &r->first[name];
+
+	*ret = str_make(NULL, 0);
+	if (pair->name.p && pair->value.n <= VALUE_MAX)
+		*ret = str_make(r->text, form_decode(r->text, pair->value));
+	return pair->name.p;
 }
 
 /* A time that is at most max_ms, whatever was asked for. False: it was answered. */
-static bool time_param(struct reader *r, struct str name, uint64_t max_ms, uint64_t *ret_ms,
+static bool time_param(struct reader *r, enum name name, uint64_t max_ms, uint64_t *ret_ms,
 		       bool *ret_given)
 {
 	struct str value;
@@ -34,7 +63,8 @@ static bool time_param(struct reader *r, struct str name, uint64_t max_ms, uint6
 	int rc = str_duration_ms(value, ret_ms);
 	if (rc < 0 && rc != -ERANGE) {
 		answer_problem(r->request, 400, NULL, 0,
-			       "%.*s must be a time such as 0, 500ms, 15s or 5m", STR_ARG(name));
+			       "%.*s must be a time such as 0, 500ms, 15s or 5m",
+			       STR_ARG(names[name]));
 		return false;
 	}
 	if (rc == -ERANGE || *ret_ms > max_ms)
@@ -46,7 +76,7 @@ static bool max_param(struct reader *r, struct poll_params *ret)
 {
 	struct str value;
 
-	ret->has_max = param(r, STR("max"), &value);
+	ret->has_max = param(r, MAX, &value);
 	if (!ret->has_max ||
 	    (str_u64(value, &ret->max) == 0 && ret->max >= 1 && ret->max <= MESSAGES_MAX))
 		return true;
@@ -55,7 +85,7 @@ static bool max_param(struct reader *r, struct poll_params *ret)
 }
 
 /* A parameter that is there or not, with one value that it may have. */
-static bool word_param(struct reader *r, struct str name, struct str word, const char *means,
+static bool word_param(struct reader *r, enum name name, struct str word, const char *means,
 		       bool *ret)
 {
 	struct str value;
@@ -63,7 +93,7 @@ static bool word_param(struct reader *r, struct str name, struct str word, const
 	*ret = param(r, name, &value);
 	if (!*ret || str_eq(value, word))
 		return true;
-	answer_problem(r->request, 400, NULL, 0, "%.*s may only be %.*s: %s", STR_ARG(name),
+	answer_problem(r->request, 400, NULL, 0, "%.*s may only be %.*s: %s", STR_ARG(names[name]),
 		       STR_ARG(word), means);
 	return false;
 }
@@ -71,8 +101,7 @@ static bool word_param(struct reader *r, struct str name, struct str word, const
 /* What was leased for a shorter time than was asked for would be done twice: no clamping here. */
 static bool visibility_param(struct reader *r, struct poll_params *ret)
 {
-	if (!time_param(r, STR("visibility"), UINT64_MAX, &ret->visibility_ms,
-			&ret->has_visibility))
+	if (!time_param(r, VISIBILITY, UINT64_MAX, &ret->visibility_ms, &ret->has_visibility))
 		return false;
 	if (ret->visibility_ms >= VISIBILITY_MIN_MS && ret->visibility_ms <= VISIBILITY_MAX_MS)
 		return true;
@@ -83,22 +112,22 @@ static bool visibility_param(struct reader *r, struct poll_params *ret)
 bool poll_params_of(const struct longpoll *bus, struct http_request *request,
 		    struct poll_params *ret)
 {
-	struct reader r = { .request = request, .query = http_request_info(request)->query };
+	struct reader r;
 	bool has_linger;
 
+	reader_init(&r, request);
 	*ret = (struct poll_params){ .timeout_ms = bus->conf->poll_timeout_ms,
 				     .max = MAX_DEFAULT,
 				     .visibility_ms = VISIBILITY_DEFAULT_MS };
-	return time_param(&r, STR("timeout"), POLL_MAX_MS, &ret->timeout_ms, &ret->has_timeout) &&
+	return time_param(&r, TIMEOUT, POLL_MAX_MS, &ret->timeout_ms, &ret->has_timeout) &&
 	       max_param(&r, ret) &&
-	       word_param(&r, STR("empty"), STR("204"), "the status of an empty answer",
+	       word_param(&r, EMPTY, STR("204"), "the status of an empty answer",
 			  &ret->empty_204) &&
-	       word_param(&r, STR("include"), STR("dead"), "events of calls that have ended",
+	       word_param(&r, INCLUDE, STR("dead"), "events of calls that have ended",
 			  &ret->dead) &&
-	       time_param(&r, STR("linger"), LINGER_MAX_MS, &ret->linger_ms, &has_linger) &&
-	       word_param(&r, STR("stream"), STR("1"), "messages are sent as they come",
-			  &ret->stream) &&
-	       word_param(&r, STR("ack"), STR("manual"),
+	       time_param(&r, LINGER, LINGER_MAX_MS, &ret->linger_ms, &has_linger) &&
+	       word_param(&r, STREAM, STR("1"), "messages are sent as they come", &ret->stream) &&
+	       word_param(&r, ACK, STR("manual"),
 			  "without it messages are settled when they have arrived", &ret->manual) &&
 	       visibility_param(&r, ret);
 }
