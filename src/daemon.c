@@ -264,6 +264,7 @@ static int application_to_hub(struct hub *hub, struct str name, struct port *bus
 		.bus = bus,
 		.record = !conf || conf->record,
 		.deduplicate = deduplicate_of(conf),
+		.application_events = conf && conf->application_events,
 		.n_drop = drop ? drop->count : 0,
 		.n_ttl = ttl ? ttl->count : 0,
 	};

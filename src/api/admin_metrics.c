@@ -34,7 +34,9 @@ struct field {
 static const struct field hub_fields[] = {
 	COUNTER(hub_stats, events, "voxbus_hub_events", "Events taken from engines."),
 	COUNTER(hub_stats, unowned, "voxbus_hub_unowned_events",
-		"Events that belong to no dialog."),
+		"Events that belong to no dialog, and that no application wanted."),
+	COUNTER(hub_stats, application_events, "voxbus_hub_application_events",
+		"Events that belong to no dialog and went to events_<application>."),
 	COUNTER(hub_stats, synthetic, "voxbus_hub_synthetic_events",
 		"Events that no engine sent: found missing after a lost link."),
 	COUNTER(hub_stats, commands, "voxbus_hub_commands", "Commands taken from buses."),

@@ -77,6 +77,7 @@ static void hub_json(struct jout *j, struct hub *hub)
 	jout_open(j, "hub", '{');
 	jout_u64(j, "events", s.events);
 	jout_u64(j, "unowned", s.unowned);
+	jout_u64(j, "application_events", s.application_events);
 	jout_u64(j, "synthetic", s.synthetic);
 	jout_u64(j, "commands", s.commands);
 	jout_u64(j, "replies", s.replies);

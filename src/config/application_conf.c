@@ -111,6 +111,11 @@ static const struct conf_key keys[] = {
 		 "unique_id, method, url and body) instead of being done again: redelivered, those "
 		 "that the bus says it delivered before; always, also all others that have a "
 		 "unique_id; off, none." },
+	{ "application_events", CONF_BOOL, offsetof(struct application_conf, application_events),
+	  .def = "off",
+	  .doc = "Whether events that belong to no call, such as DeviceStateChanged, go out on the "
+		 "topic events_<application>. Switch it on together with who reads it: until read "
+		 "they fill the bus, or the journal." },
 	{ "events", CONF_TABLE, offsetof(struct application_conf, events), .table = &events_table,
 	  .doc = "Which events it gets, and for how long they are good." },
 	{ 0 },

@@ -18,6 +18,7 @@ struct application_conf {
 	bool record;
 	struct application_events_conf events;
 	int deduplicate; /* enum application_deduplicate */
+	bool application_events;
 };
 
 extern const struct conf_table application_conf;

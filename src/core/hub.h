@@ -9,7 +9,8 @@
  * and when it does, AppStart goes out on the application's topic. Commands of one dialog that touch
  * a common object run one after the other, each answered exactly once: by the engine, or by the hub
  * with 503 (engine away), 504 (deadline; what it did is unknown). A dialog ends when its last
- * channel has left or gone, after a linger for late events.
+ * channel has left or gone, after a linger for late events. An event of no dialog is counted, or,
+ * where the application wants it, goes to events_<application>, with no dialog in the message.
  * Streams are called "<scope>/<topic>"; the scope is the bus's name, or what port_set_scope says.
  */
 #ifndef VOXBUS_CORE_HUB_H
@@ -66,6 +67,7 @@ struct application_options {
 	const struct event_ttl *ttl; /* types that nobody gets any more after that time */
 	size_t n_ttl;
 	enum deduplicate deduplicate;
+	bool application_events; /* those that belong to no dialog go to events_<application> */
 };
 /* Copies what it needs. Before hub_start. -EEXIST: twice; -EMSGSIZE: too long a name; -ENOMEM. */
 int hub_add_application(struct hub *hub, struct str name,
@@ -129,13 +131,14 @@ void hub_each_application(struct hub *hub,
 struct hub_stats {
 	uint64_t events, unowned, synthetic, commands, replies, late_replies; /* since the start */
 	uint64_t timeouts, refused, dialogs_opened, dialogs_refused;
-	uint64_t repeated;        /* commands that were there before and not done again */
-	uint64_t results_dropped; /* before their time: all of them took results_bytes */
-	uint64_t events_filtered; /* an application had dropped their type */
-	uint64_t events_cut;      /* events that named more dialogs than one event goes to */
-	uint64_t events_lost;     /* could not be kept: no memory */
-	uint64_t unread_dropped;  /* messages of closed calls that nobody came to read */
-	uint64_t dialogs, closed; /* now: live ones; closed ones that are kept because unread */
+	uint64_t repeated;           /* commands that were there before and not done again */
+	uint64_t results_dropped;    /* before their time: all of them took results_bytes */
+	uint64_t application_events; /* belonged to no dialog, went to their application */
+	uint64_t events_filtered;    /* an application had dropped their type */
+	uint64_t events_cut;         /* events that named more dialogs than one event goes to */
+	uint64_t events_lost;        /* could not be kept: no memory */
+	uint64_t unread_dropped;     /* messages of closed calls that nobody came to read */
+	uint64_t dialogs, closed;    /* now: live ones; closed ones that are kept because unread */
 };
 void hub_stats(const struct hub *hub, struct hub_stats *ret);
 

@@ -44,6 +44,7 @@ struct hub {
 	void *stop_arg;
 	struct hub_stats stats;
 	size_t results_bytes; /* what results take now */
+	uint64_t event_ns;    /* when the event that is being taken came */
 	unsigned n_ports;
 	bool recovering, stopping, buses_stopping;
 };
@@ -75,6 +76,8 @@ struct application {
 	enum deduplicate deduplicate;
 	struct stream *announces;
 	struct outlet *outlet; /* NULL on a pull bus */
+	struct stream *events; /* that belong to no dialog; NULL: it does not want them */
+	struct outlet *out_events;
 	uint64_t announced;
 	struct map rules;    /* struct event_rule.node, by type */
 	struct str *dropped; /* types, of the rules */

@@ -11,7 +11,7 @@
  *                     "dialog_id":"..","seq":1,"command_seq":1[,"encoding":"base64"]}
  *   Command          {"unique_id":"","url":"/channels/ID/answer","method":"POST","body":"{}"}
  *
- * Each may end in "redelivered":n. The bytes are those of Go's encoder: compact, with < > & and
+ * An event of no dialog (on events_<application>) has "dialog_id":"". Each may end in "redelivered":n. The bytes are those of Go's encoder: compact, with < > & and
  * U+2028, U+2029 escaped. A command's keys are matched without case, as Go's decoder does.
  */
 #ifndef VOXBUS_ENVELOPE_ENVELOPE_H
