@@ -12,6 +12,13 @@ struct application_events_conf {
 	struct conf_durations ttl; /* by type; none of them is in drop */
 };
 
+enum application_away { APPLICATION_HOLD, APPLICATION_REFUSE };
+
+struct application_away_conf {
+	int policy;                      /* enum application_away */
+	uint64_t events_max, age_max_ms; /* 0: no limit */
+};
+
 struct application_conf {
 	char *name;
 	char *bus; /* never NULL: the name of a bus */
@@ -19,6 +26,7 @@ struct application_conf {
 	struct application_events_conf events;
 	int deduplicate; /* enum application_deduplicate */
 	bool application_events;
+	struct application_away_conf while_away;
 };
 
 extern const struct conf_table application_conf;

@@ -25,6 +25,7 @@ void application_destroy(struct application *a)
 		free(container_of(it, struct event_rule, node));
 	}
 	map_fini(&a->rules);
+	away_fini(&a->away);
 	free(a->dropped);
 	(void)outlet_destroy(a->outlet);
 	(void)stream_unref(a->announces);
@@ -127,6 +128,7 @@ int hub_add_application(struct hub *hub, struct str name, const struct applicati
 	a->bus = options->bus;
 	a->record = options->record;
 	a->deduplicate = options->deduplicate;
+	away_init(&a->away, options);
 	rc = add_rules(a, options);
 	if (rc == 0)
 		rc = application_streams(hub, a, name, options->application_events);

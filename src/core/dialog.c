@@ -8,8 +8,8 @@
  *
  * ENDING keeps its objects for late events (ChannelDestroyed follows StasisEnd, or never comes).
  * CLOSED owns no objects and takes no commands; its streams stay, on the disk if they are recorded,
- * until they are read: for an hour (while its bus is away: longer), or until dialogs_max needs its
- * place.
+ * until they are read: for an hour (while its bus is away: longer, or as its application says), or
+ * until dialogs_max needs its place.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -300,13 +300,16 @@ static void on_linger(void *arg)
 {
 	struct dialog *d = arg;
 	const struct port *bus = d->application->bus;
+	uint64_t age_ms = loop_now(d->hub->opt.loop) - d->closed_ms;
 	bool late;
 
 	if (d->state != DIALOG_CLOSED) {
 		dialog_close(d);
 		return;
 	}
-	late = port_usable(bus) && loop_now(d->hub->opt.loop) - d->closed_ms >= CLOSED_KEEP_MS;
+	late = port_usable(bus)
+		       ? age_ms >= CLOSED_KEEP_MS
+		       : d->application->away.age_ms && age_ms >= d->application->away.age_ms;
 	if (dialog_read(d))
 		dialog_gone(d);
 	else if (late)

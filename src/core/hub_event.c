@@ -50,15 +50,32 @@ static struct application *application_of(struct port *port, const struct delive
 	return node ? container_of(node, struct application, node) : NULL;
 }
 
+static const struct object_ref *opening(const struct delivery *e)
+{
+	for (size_t i = 0; i < e->n_objects; i++)
+		if (e->objects[i].verbs & OBJECT_OPENS)
+			return &e->objects[i];
+	return NULL;
+}
+
+static void refuse(struct port *port, const struct application *a, struct str channel)
+{
+	port->hub->stats.released_away++;
+	if (hub_release(port, a->node.key, channel, "AWAY") < 0)
+		log_error(port->log, "call not released", "channel=%.*s then=%s", STR_ARG(channel),
+			  "no memory for it; it stays until it hangs up");
+}
+
 static struct dialog *open_for(struct port *port, const struct delivery *e, struct receivers *r)
 {
-	struct application *application;
+	const struct object_ref *opens = opening(e);
+	struct application *application = opens ? application_of(port, e) : NULL;
 	struct dialog *d;
-	bool opens = false;
 
-	for (size_t i = 0; i < e->n_objects; i++)
-		opens |= (e->objects[i].verbs & OBJECT_OPENS) != 0;
-	application = opens ? application_of(port, e) : NULL;
+	if (application && away_refuses(application)) {
+		refuse(port, application, opens->id);
+		return NULL;
+	}
 	if (!application || dialog_open(port->hub, application, port, &d) < 0)
 		return NULL;
 	(void)snprintf(d->label, sizeof(d->label), "%.*s", STR_ARG(e->label));
@@ -98,7 +115,7 @@ static void end_all(struct port *port, const struct delivery *e)
 static void append_event(struct hub *hub, struct application *a, struct stream *stream,
 			 struct str dialog, const struct delivery *e, struct blob *payload)
 {
-	uint64_t ttl_ms = application_ttl(a, e->type);
+	uint64_t ttl_ms = away_ttl(a, application_ttl(a, e->type), e);
 	struct msg init = {
 		.kind = MSG_EVENT,
 		.flags = e->flags,
@@ -115,12 +132,14 @@ static void append_event(struct hub *hub, struct application *a, struct stream *
 	};
 	auto_msg struct msg *m = payload ? msg_create(&init) : NULL;
 
-	if (m && stream_append(stream, m, NULL, NULL) == 0)
+	if (m && stream_append(stream, m, NULL, NULL) == 0) {
+		away_appended(a, stream);
 		hub_observed(hub, m);
-	else if (hub->stats.events_lost++ == 0)
+	} else if (hub->stats.events_lost++ == 0) {
 		log_error(hub->opt.log, "event lost", "dialog=%.*s type=%.*s then=%s",
 			  STR_ARG(dialog), STR_ARG(e->type),
 			  "no memory for it; more are only counted");
+	}
 }
 
 /* Nobody's: 0 where its application takes it, or -ENOENT. */

@@ -8,6 +8,7 @@
  *   object.c       which object belongs to whom       hub_state.c    dialogs across a restart
  *   hub_view.c     what status and metrics see        application.c  who wants what
  *   lane.h         which command runs when, what is known of it afterwards
+ *   away.c         applications whose bus has no link, calls that nobody serves
  */
 #ifndef VOXBUS_CORE_HUB_INTERNAL_H
 #define VOXBUS_CORE_HUB_INTERNAL_H
@@ -15,6 +16,7 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/rand.h"
+#include "core/away.h"
 #include "core/cursor.h"
 #include "core/hub.h"
 #include "core/lane.h"
@@ -37,6 +39,8 @@ struct hub {
 	struct list closed;      /* struct dialog.closed, the oldest first */
 	struct list observers;   /* struct observer.link */
 	struct list receipts;    /* struct receipt.link */
+	struct list releases;    /* struct release.link */
+	struct task release;
 	struct task save;
 	struct timer save_again; /* the journal refused */
 	struct timer stop_timer;
@@ -79,6 +83,7 @@ struct application {
 	struct stream *events; /* that belong to no dialog; NULL: it does not want them */
 	struct outlet *out_events;
 	uint64_t announced;
+	struct away away;
 	struct map rules;    /* struct event_rule.node, by type */
 	struct str *dropped; /* types, of the rules */
 	size_t n_dropped;

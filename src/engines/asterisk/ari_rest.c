@@ -229,14 +229,13 @@ static bool is_method(struct str s)
 	return s.n > 0 && s.n <= 16;
 }
 
-/* The link that carries the command's application; any other one has the same rights. */
-static struct ari_link *link_for(const struct command *c)
+struct ari_link *ari_link_for(const struct ari_engine *engine, struct str application)
 {
-	struct ari_session *s = ari_engine_session(c->engine, c->msg->application);
+	struct ari_session *s = ari_engine_session(engine, application);
 
 	if (s && s->carrier && s->carrier->open)
 		return s->carrier;
-	list_for_each (it, &c->engine->links) {
+	list_for_each (it, &engine->links) {
 		struct ari_link *link = container_of(it, struct ari_link, link);
 
 		if (link->open && !link->refused)
@@ -250,7 +249,7 @@ static int command_request(struct command *c)
 {
 	const struct msg *m = c->msg;
 	bool by_link = c->engine->conf->rest == ARI_REST_WEBSOCKET;
-	struct ari_link *link = by_link ? link_for(c) : NULL;
+	struct ari_link *link = by_link ? ari_link_for(c->engine, m->application) : NULL;
 	struct ari_request request = {
 		.method = m->type,
 		.target = target_of(c),
