@@ -86,6 +86,8 @@ static void hub_json(struct jout *j, struct hub *hub)
 	jout_u64(j, "refused", s.refused);
 	jout_u64(j, "dialogs_opened", s.dialogs_opened);
 	jout_u64(j, "dialogs_refused", s.dialogs_refused);
+	jout_u64(j, "announced_again", s.announced_again);
+	jout_u64(j, "released_unaccepted", s.released_unaccepted);
 	jout_u64(j, "released_away", s.released_away);
 	jout_u64(j, "away_dropped", s.away_dropped);
 	jout_close(j, '}');

@@ -114,6 +114,22 @@ static const struct conf_key away_keys[] = {
 static const struct conf_table away_table = { "while_away", sizeof(struct application_away_conf),
 					      away_keys };
 
+static const struct conf_key accept_keys[] = {
+	{ "within", CONF_DURATION, offsetof(struct application_accept_conf, within_ms), .def = "0",
+	  .max = 600000,
+	  .doc = "How long after its AppStart a worker may take to send anything on "
+		 "commands_<dialog>, the 5 bytes DUMMY included, or, on a longpoll bus, to poll "
+		 "events_<dialog>. 0: none need." },
+	{ "tries", CONF_U64, offsetof(struct application_accept_conf, tries), .def = "3", .min = 1,
+	  .max = 100,
+	  .doc = "How often it is announced in all. After the last the call goes on in the "
+		 "dialplan behind Stasis(), with VOXBUS_STATUS set to UNACCEPTED." },
+	{ 0 },
+};
+
+static const struct conf_table accept_table = { "accept", sizeof(struct application_accept_conf),
+						accept_keys };
+
 static const struct conf_word repetitions[] = {
 	{ "redelivered", APPLICATION_REDELIVERED },
 	{ "always", APPLICATION_ALWAYS },
@@ -146,6 +162,11 @@ static const struct conf_key keys[] = {
 	{ "while_away", CONF_TABLE, offsetof(struct application_conf, while_away),
 	  .table = &away_table,
 	  .doc = "While its bus has no link to the broker. (A longpoll bus is never away.)" },
+	{ "accept", CONF_TABLE, offsetof(struct application_conf, accept), .table = &accept_table,
+	  .doc = "Whether a worker must accept a call. One that nobody accepts in time is "
+		 "announced "
+		 "again under another dialog id, with all its events so far; the old topics are "
+		 "dead." },
 	{ "events", CONF_TABLE, offsetof(struct application_conf, events), .table = &events_table,
 	  .doc = "Which events it gets, and for how long they are good." },
 	{ 0 },

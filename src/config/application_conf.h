@@ -19,6 +19,11 @@ struct application_away_conf {
 	uint64_t events_max, age_max_ms; /* 0: no limit */
 };
 
+struct application_accept_conf {
+	uint64_t within_ms; /* 0: off */
+	uint64_t tries;
+};
+
 struct application_conf {
 	char *name;
 	char *bus; /* never NULL: the name of a bus */
@@ -27,6 +32,7 @@ struct application_conf {
 	int deduplicate; /* enum application_deduplicate */
 	bool application_events;
 	struct application_away_conf while_away;
+	struct application_accept_conf accept;
 };
 
 extern const struct conf_table application_conf;

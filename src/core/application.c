@@ -129,6 +129,8 @@ int hub_add_application(struct hub *hub, struct str name, const struct applicati
 	a->record = options->record;
 	a->deduplicate = options->deduplicate;
 	away_init(&a->away, options);
+	a->accept_ms = options->accept_ms;
+	a->accept_tries = options->accept_tries;
 	rc = add_rules(a, options);
 	if (rc == 0)
 		rc = application_streams(hub, a, name, options->application_events);

@@ -84,6 +84,7 @@ int dialog_create(struct hub *hub, struct application *application, struct port 
 	list_init(&d->closed);
 	timer_init(&d->linger, hub->opt.loop, on_linger, d);
 	lane_prepare(d);
+	accept_prepare(d);
 	results_init(&d->results);
 	(void)snprintf(d->id, sizeof(d->id), "%.*s", STR_ARG(id));
 	if (map_add(&hub->dialogs, &d->node, str_from(d->id)) < 0) {
@@ -105,6 +106,7 @@ struct dialog *dialog_destroy(struct dialog *d)
 	if (!d)
 		return NULL;
 	timer_stop(&d->linger);
+	accept_fini(d);
 	lane_fini(d);
 	results_fini(d);
 	while (!list_empty(&d->bindings))
@@ -133,6 +135,30 @@ static void dialog_gone(struct dialog *d)
 	(void)dialog_destroy(d);
 }
 
+struct str dialog_topic(const struct dialog *d, const struct stream *stream)
+{
+	return str_skip(stream_name(stream), strlen(d->application->bus->scope) + 1);
+}
+
+static int bus_listen(struct dialog *d, bool on)
+{
+	struct port *bus = d->application->bus;
+
+	return bus->ops->listen(bus->self, dialog_topic(d, d->commands), on);
+}
+
+struct dialog *dialog_discard(struct dialog *d)
+{
+	const struct port *bus = d->application->bus;
+
+	if (bus->ops->listen && port_usable(bus) && d->state != DIALOG_CLOSED)
+		(void)bus_listen(d, false);
+	(void)stream_discard(d->events);
+	(void)stream_discard(d->responses);
+	dialog_gone(d);
+	return NULL;
+}
+
 /* With what nobody came to read. */
 static void dialog_drop(struct dialog *d)
 {
@@ -155,6 +181,25 @@ static void dialog_set_closed(struct dialog *d)
 	stream_spill(d->responses);
 }
 
+int dialog_inherit(const struct dialog *old, struct dialog **ret)
+{
+	char id[RAND_DIALOG_ID_SIZE];
+	struct dialog *d;
+	int rc;
+
+	rand_dialog_id(id);
+	rc = dialog_create(old->hub, old->application, old->engine, str_from(id), &d);
+	if (rc < 0)
+		return rc;
+	d->opened_wall_ns = old->opened_wall_ns;
+	memcpy(d->channel, old->channel, sizeof(d->channel));
+	memcpy(d->label, old->label, sizeof(d->label));
+	if (d->out_events)
+		d->out_events->held = true;
+	*ret = d;
+	return 0;
+}
+
 int dialog_open(struct hub *hub, struct application *application, struct port *engine,
 		struct dialog **ret)
 {
@@ -170,6 +215,9 @@ int dialog_open(struct hub *hub, struct application *application, struct port *e
 	}
 	rand_dialog_id(id);
 	rc = dialog_create(hub, application, engine, str_from(id), &d);
+	if (rc == 0 && accept_begin(d, 1) < 0)
+		d->accept.accepted =
+			true; /* no memory to keep it for another: served by who comes */
 	if (rc < 0) {
 		hub->stats.dialogs_refused++;
 		return rc;
@@ -183,22 +231,12 @@ int dialog_open(struct hub *hub, struct application *application, struct port *e
 	return 0;
 }
 
-struct str dialog_topic(const struct dialog *d, const struct stream *stream)
-{
-	return str_skip(stream_name(stream), strlen(d->application->bus->scope) + 1);
-}
-
-static int bus_listen(struct dialog *d, bool on)
-{
-	struct port *bus = d->application->bus;
-
-	return bus->ops->listen(bus->self, dialog_topic(d, d->commands), on);
-}
-
 void dialog_listen(struct dialog *d)
 {
 	struct port *bus = d->application->bus;
 
+	if (d->accept.unborn)
+		return;
 	if (!bus->ops->listen)
 		dialog_announce(d);
 	else if (port_usable(bus))
@@ -235,6 +273,8 @@ void dialog_announce(struct dialog *d)
 	d->application->announced++;
 	if (d->state == DIALOG_OPENING)
 		d->state = d->channels || !d->objects ? DIALOG_OPEN : DIALOG_ENDING;
+	if (!d->out_events) /* a pull bus: it can be fetched from now on */
+		accept_announced(d);
 	dialog_changed(d);
 }
 
@@ -251,6 +291,7 @@ void dialog_announced(struct dialog *d)
 {
 	if (d->out_events && d->out_events->held)
 		outlet_release(d->out_events);
+	accept_announced(d);
 }
 
 void dialog_channels_changed(struct dialog *d)
@@ -286,6 +327,7 @@ static void dialog_close(struct dialog *d)
 	}
 	/* Its bus never listened, but what happened is not lost: commands would find nobody. */
 	dialog_announce(d);
+	accept_done(d);
 	results_forget(d); /* what comes again finds no call */
 	dialog_set_closed(d);
 	while (!list_empty(&d->bindings))

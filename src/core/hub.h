@@ -72,7 +72,11 @@ struct application_options {
 	bool refuse_away;        /* while the bus has no link new calls get no dialog: `release` */
 	uint64_t
 		away_events_max; /* events that may wait for such a bus, the oldest go; 0: no limit */
-	uint64_t away_age_ms;    /* what is older goes, too; 0: no limit. Both not on a pull bus */
+	uint64_t
+		accept_ms; /* so long after its AppStart a worker must have said something, else the call
+			     * is announced anew, and after accept_tries (> 0) `release`d; 0: none need */
+	unsigned accept_tries;
+	uint64_t away_age_ms; /* what is older goes, too; 0: no limit. Both not on a pull bus */
 };
 /* Copies what it needs. Before hub_start. -EEXIST: twice; -EMSGSIZE: too long a name; -ENOMEM. */
 int hub_add_application(struct hub *hub, struct str name,

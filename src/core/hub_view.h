@@ -51,6 +51,8 @@ void hub_each_application(struct hub *hub,
 struct hub_stats {
 	uint64_t events, unowned, synthetic, commands, replies, late_replies; /* since the start */
 	uint64_t timeouts, refused, dialogs_opened, dialogs_refused;
+	uint64_t announced_again;     /* calls that nobody had accepted in time */
+	uint64_t released_unaccepted; /* the same after the last try: let go on in the dialplan */
 	uint64_t released_away; /* calls let go on in the dialplan, because the bus was away */
 	uint64_t
 		away_dropped; /* events dropped because too many waited, AppStarts of calls that went */

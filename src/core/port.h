@@ -133,6 +133,9 @@ int port_bind(struct port *port, const struct msg *command, const struct object_
 void port_set_state(struct port *port, enum port_state state, const char *reason);
 /* The answer to `listen(topic, true)`: 0, or why not (it is asked again when the port comes UP). */
 void port_listening(struct port *port, struct str topic, int result);
+/* A worker has shown itself on a topic of a call, other than by a command: by DUMMY on commands_<d>,
+ * or by reading events_<d>. Any topic may be told, any number of times. */
+void port_touched(struct port *port, struct str topic);
 /* `send` has room again after -EAGAIN. */
 void port_writable(struct port *port);
 

@@ -67,6 +67,23 @@ def test_legs_without_an_id_come_back_to_who_originated_them(daemon, asterisk):
     assert d.pubsub().poll("test", timeout=0.3) == []
 
 
+def test_call_that_nobody_accepts_goes_on_in_the_dialplan(daemon, asterisk):
+    d = daemon({"engines": [asterisk.engine("test")],
+                "applications": applications("test", accept={"within": "1s", "tries": 2}, application_events=True)})
+    d.wait_ready(20)
+    asterisk.local("wait", "test", "a,b")
+    late, again = d.pubsub().wait_dialog("test"), d.pubsub().wait_dialog("test")
+    assert again.id != late.id
+    wait_until(lambda: d.metrics()["voxbus_hub_calls_released_unaccepted_total"] == 1)
+    seen = {}
+    while "StasisEnd" not in seen:  # of nobody any more
+        for e in d.pubsub().poll("events_test", max=100):
+            body = json.loads(e["ari_body"])
+            seen[body.get("variable", e["type"])] = body
+    assert seen["VOXBUS_STATUS"]["value"] == "UNACCEPTED" and seen["VOXBUS_STATUS"]["channel"]["id"] == seen["StasisEnd"]["channel"]["id"]
+    assert late.events(timeout=0) == again.events(timeout=0) == []
+
+
 def test_what_a_gap_hides_is_found(daemon, asterisk):
     """The daemon sleeps until Asterisk has given its socket up; meanwhile one call ends and one goes on."""
     d = start(daemon, asterisk)
