@@ -159,6 +159,14 @@ static const struct conf_key keys[] = {
 	  .doc = "Whether events that belong to no call, such as DeviceStateChanged, go out on the "
 		 "topic events_<application>. Switch it on together with who reads it: until read "
 		 "they fill the bus, or the journal." },
+	{ "keep", CONF_DURATION, offsetof(struct application_conf, keep_ms), .def = "0",
+	  .max = 86400000ull * TTL_MAX_DAYS,
+	  .doc = "How long a call's events stay in the journal after its end, delivered or not, so "
+		 "that "
+		 "`voxbus replay` can give them out again; at most journal.retention. 0: until "
+		 "they "
+		 "are delivered. Not on a longpoll bus, where a message goes when it has been "
+		 "read." },
 	{ "while_away", CONF_TABLE, offsetof(struct application_conf, while_away),
 	  .table = &away_table,
 	  .doc = "While its bus has no link to the broker. (A longpoll bus is never away.)" },

@@ -31,6 +31,7 @@ struct application_conf {
 	struct application_events_conf events;
 	int deduplicate; /* enum application_deduplicate */
 	bool application_events;
+	uint64_t keep_ms;
 	struct application_away_conf while_away;
 	struct application_accept_conf accept;
 };

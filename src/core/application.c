@@ -129,6 +129,10 @@ int hub_add_application(struct hub *hub, struct str name, const struct applicati
 	a->record = options->record;
 	a->deduplicate = options->deduplicate;
 	away_init(&a->away, options);
+	a->keep_ms = options->bus->ops->roles & PORT_PULL ? 0 : options->keep_ms;
+	if (a->keep_ms != options->keep_ms)
+		log_warn(options->bus->log, "keep ignored", "application=%s then=%s", a->name,
+			 "a message of this bus goes when it has been read");
 	a->accept_ms = options->accept_ms;
 	a->accept_tries = options->accept_tries;
 	rc = add_rules(a, options);

@@ -63,6 +63,8 @@ static int dialog_streams(struct dialog *d)
 	if (rc == 0)
 		rc = dialog_outlet(d, d->responses, STR("responses_"), &d->out_responses);
 	if (rc == 0)
+		rc = keep_begin(d);
+	if (rc == 0)
 		rc = lane_init(d);
 	return rc;
 }
@@ -107,6 +109,7 @@ struct dialog *dialog_destroy(struct dialog *d)
 		return NULL;
 	timer_stop(&d->linger);
 	accept_fini(d);
+	keep_fini(d);
 	lane_fini(d);
 	results_fini(d);
 	while (!list_empty(&d->bindings))
@@ -159,12 +162,21 @@ struct dialog *dialog_discard(struct dialog *d)
 	return NULL;
 }
 
+/* Some may be kept although they were read. */
+static uint64_t events_unread(const struct dialog *d)
+{
+	uint64_t from = stream_first(d->events), sent = keep_sent(d);
+
+	return stream_next(d->events) - (sent > from ? sent : from);
+}
+
 /* With what nobody came to read. */
 static void dialog_drop(struct dialog *d)
 {
 	struct hub *hub = d->hub;
 
-	hub->stats.unread_dropped += stream_discard(d->events) + stream_discard(d->responses);
+	hub->stats.unread_dropped += events_unread(d) + stream_discard(d->responses);
+	(void)stream_discard(d->events);
 	dialog_gone(d);
 }
 
@@ -174,6 +186,7 @@ static void dialog_set_closed(struct dialog *d)
 
 	d->state = DIALOG_CLOSED;
 	d->closed_ms = loop_now(hub->opt.loop);
+	keep_closed(d);
 	list_add_tail(&hub->closed, &d->closed);
 	hub->stats.dialogs--;
 	hub->stats.closed++;
@@ -312,8 +325,7 @@ void dialog_channels_changed(struct dialog *d)
 
 static bool dialog_read(const struct dialog *d)
 {
-	return stream_first(d->events) == stream_next(d->events) &&
-	       stream_first(d->responses) == stream_next(d->responses);
+	return events_unread(d) == 0 && stream_first(d->responses) == stream_next(d->responses);
 }
 
 static void dialog_close(struct dialog *d)
@@ -338,6 +350,13 @@ static void dialog_close(struct dialog *d)
 	(void)timer_start(&d->linger, 0);
 }
 
+static void dialog_forget_kept(struct dialog *d)
+{
+	if (d->keep.cursor)
+		(void)stream_discard(d->events);
+	dialog_gone(d);
+}
+
 static void on_linger(void *arg)
 {
 	struct dialog *d = arg;
@@ -352,8 +371,10 @@ static void on_linger(void *arg)
 	late = port_usable(bus)
 		       ? age_ms >= CLOSED_KEEP_MS
 		       : d->application->away.age_ms && age_ms >= d->application->away.age_ms;
-	if (dialog_read(d))
-		dialog_gone(d);
+	if (dialog_read(d) && keep_left(d))
+		(void)timer_start(&d->linger, keep_left(d));
+	else if (dialog_read(d))
+		dialog_forget_kept(d);
 	else if (late)
 		dialog_drop(d);
 	else

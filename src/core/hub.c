@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "core/hub_internal.h"
+#include "core/replay.h"
 #include "journal/journal.h"
 
 enum {
@@ -55,6 +56,8 @@ int hub_create(const struct hub_options *options, struct hub **ret)
 	task_init(&hub->save, options->loop, hub_save, hub);
 	timer_init(&hub->save_again, options->loop, hub_save, hub);
 	timer_init(&hub->stop_timer, options->loop, on_stop_timeout, hub);
+	timer_init(&hub->keep_note, options->loop, keep_note, hub);
+	list_init(&hub->replays);
 	*ret = hub;
 	return 0;
 }
@@ -75,6 +78,10 @@ struct hub *hub_destroy(struct hub *hub)
 {
 	if (!hub)
 		return NULL;
+	timer_stop(&hub->keep_note);
+	keep_note(hub); /* what is not delivered again */
+	timer_stop(&hub->keep_note);
+	replays_end(hub);
 	task_cancel(&hub->save);
 	hub_save(hub);
 	timer_stop(&hub->save_again);

@@ -69,7 +69,9 @@ struct application_options {
 	size_t n_ttl;
 	enum deduplicate deduplicate;
 	bool application_events; /* those that belong to no dialog go to events_<application> */
-	bool refuse_away;        /* while the bus has no link new calls get no dialog: `release` */
+	uint64_t
+		keep_ms; /* a call's events stay so long after its end, for hub_replay; not on a pull bus */
+	bool refuse_away; /* while the bus has no link new calls get no dialog: `release` */
 	uint64_t
 		away_events_max; /* events that may wait for such a bus, the oldest go; 0: no limit */
 	uint64_t

@@ -10,6 +10,7 @@
  *   lane.h         which command runs when, what is known of it afterwards
  *   away.h         applications whose bus has no link, calls that nobody serves
  *   accept.h       calls that a worker must accept in time
+ *   keep.h         events that stay after they were delivered
  */
 #ifndef VOXBUS_CORE_HUB_INTERNAL_H
 #define VOXBUS_CORE_HUB_INTERNAL_H
@@ -21,6 +22,7 @@
 #include "core/away.h"
 #include "core/cursor.h"
 #include "core/hub.h"
+#include "core/keep.h"
 #include "core/lane.h"
 #include "core/outlet.h"
 #include "core/stream.h"
@@ -46,6 +48,8 @@ struct hub {
 	struct task release;
 	struct task save;
 	struct timer save_again; /* the journal refused */
+	struct timer keep_note;
+	struct list replays; /* struct replay.link */
 	struct timer stop_timer;
 	void (*stop_done)(void *arg);
 	void *stop_arg;
@@ -89,6 +93,7 @@ struct application {
 	struct away away;
 	uint64_t accept_ms; /* a worker must have said something; 0: none need */
 	unsigned accept_tries;
+	uint64_t keep_ms;    /* events of a closed dialog; 0: not once they are delivered */
 	struct map rules;    /* struct event_rule.node, by type */
 	struct str *dropped; /* types, of the rules */
 	size_t n_dropped;
@@ -112,6 +117,7 @@ struct dialog {
 	struct lane lane;
 	struct results results;
 	struct accept accept;
+	struct keep keep;
 	size_t channels, objects; /* bound; channels: those that are still in the application */
 	struct timer linger;      /* ending -> closed -> gone */
 	uint64_t closed_ms;

@@ -3,8 +3,8 @@
  * Dialogs across a restart: one small state each in the journal, "dialog/<id>".
  *
  * The value is a run of strings (u16 length, bytes): version, application, engine, state, the
- * AppStart's number, opened (ns), channel, label, accepted, tries (not in version 1: it was
- * accepted), then kind, live and id of each object. It is
+ * AppStart's number, opened (ns), channel, label, accepted, tries, closed (ns), the first of
+ * its events that was not delivered if they are kept (these four not in version 1), then kind, live and id of each object. It is
  * written anew, once a turn at most, when the dialog changes, or later when the journal refuses; it
  * goes with the dialog. A dialog whose application or
  * engine is no longer configured is forgotten, with a line in the log.
@@ -84,6 +84,9 @@ static int save(struct dialog *d)
 	add(&b, str_from(d->label));
 	add_number(&b, d->accept.accepted);
 	add_number(&b, d->accept.tries);
+	add_number(&b, d->keep.closed_ns);
+	d->keep.saved = keep_sent(d);
+	add_number(&b, d->keep.saved);
 	list_for_each (it, &d->bindings) {
 		const struct binding *one = container_of(it, struct binding, of_dialog);
 
@@ -172,7 +175,7 @@ static void recover(void *arg, struct str key, struct str value)
 	struct str id = str_skip(key, STR("dialog/").n), version = take(&value);
 	struct map_node *app = map_find(&hub->applications, take(&value));
 	struct port *engine = hub_port(hub, take(&value), PORT_ENGINE);
-	uint64_t state = take_number(&value), tries;
+	uint64_t state = take_number(&value), tries, closed_ns;
 	bool old = str_eq(version, STR("1")), accepted;
 	struct dialog *d;
 
@@ -192,6 +195,8 @@ static void recover(void *arg, struct str key, struct str value)
 	take_text(&value, d->label, sizeof(d->label));
 	accepted = old || take_number(&value);
 	tries = old ? 0 : take_number(&value);
+	closed_ns = old ? 0 : take_number(&value);
+	keep_recovered(d, closed_ns, old ? 0 : take_number(&value), state >= DIALOG_CLOSED);
 	if (!accepted && state < DIALOG_CLOSED && accept_begin(d, (unsigned)tries) < 0)
 		d->accept.accepted = true;
 	dialog_hold(d);

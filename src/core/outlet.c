@@ -88,7 +88,7 @@ static bool outlet_send(struct outlet *o, struct msg *m)
 	struct port *port = o->port;
 	int rc;
 
-	if (m->kind == MSG_ANNOUNCE && away_is_stale(port->hub, m)) {
+	if (m->seq < o->skip_below || (m->kind == MSG_ANNOUNCE && away_is_stale(port->hub, m))) {
 		cursor_settle(o->cursor, m->seq, true);
 		return true;
 	}

@@ -15,7 +15,8 @@ struct outlet {
 	struct port *port;
 	struct cursor *cursor;
 	struct task again;
-	bool held; /* a dialog's, until its AppStart has gone out */
+	uint64_t skip_below; /* numbers that were delivered before a restart */
+	bool held;           /* a dialog's, until its AppStart has gone out */
 	char topic[];
 };
 
