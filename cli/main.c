@@ -56,6 +56,15 @@ static const struct command commands[] = {
 	  "  voxbus queue show orders\n"
 	  "  voxbus queue purge orders [--yes] drops all its messages but those under way\n",
 	  cmd_queue, true },
+	{ "replay", "DIALOG", "a call's events once more",
+	  "  voxbus replay DIALOG                  on the topic replay_DIALOG, at the pace of "
+	  "then\n"
+	  "  voxbus replay DIALOG --to TOPIC       on that topic of the application's bus\n"
+	  "  voxbus replay DIALOG --speed 10       ten times as fast; 0: at once\n"
+	  "What is still there: unread events, and with the application's `keep` the read ones, "
+	  "too.\n"
+	  "Each says so by \"replay\":NUMBER at its end, which is the number that it had.\n",
+	  cmd_replay, true },
 	{ "doctor", "", "looks for the commonest faults and names their fixes",
 	  "Works without a running daemon as well. -c FILE names the configuration to check.\n"
 	  "Exits with 1 when something has FAILed.\n",

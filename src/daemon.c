@@ -264,6 +264,13 @@ static int application_to_hub(struct hub *hub, struct str name, struct port *bus
 		.bus = bus,
 		.record = !conf || conf->record,
 		.deduplicate = deduplicate_of(conf),
+		.application_events = conf && conf->application_events,
+		.keep_ms = conf ? conf->keep_ms : 0,
+		.accept_ms = conf ? conf->accept.within_ms : 0,
+		.accept_tries = conf ? (unsigned)conf->accept.tries : 0,
+		.refuse_away = conf && conf->while_away.policy == APPLICATION_REFUSE,
+		.away_events_max = conf ? conf->while_away.events_max : 0,
+		.away_age_ms = conf ? conf->while_away.age_max_ms : 0,
 		.n_drop = drop ? drop->count : 0,
 		.n_ttl = ttl ? ttl->count : 0,
 	};

@@ -14,6 +14,7 @@
 
 #include "base/log.h"
 #include "check_journal.h"
+#include "config/ari_proxy_conf.h"
 #include "daemon.h"
 #include "daemon_tls.h"
 #include "net/tls_memory.h"
@@ -25,13 +26,16 @@ enum action { RUN, CHECK, CHECK_JOURNAL, PRINT, DOC };
 
 struct options {
 	const char *file, *journal; /* NULL: the default; where the configuration says */
+	bool ari_proxy;             /* file is a config.json of go-ari-proxy */
 	enum action action;
 };
 
 static const char usage[] =
-	"usage: voxbusd [-c FILE] [--check | --check-journal[=DIR] | --print] [--version] "
-	"[--help]\n"
+	"usage: voxbusd [-c FILE | --ari-proxy FILE] [--check | --check-journal[=DIR] | --print]\n"
+	"               [--version] [--help]\n"
 	"  -c, --config FILE  the configuration (default: " SYSTEM_CONFIG ", else embedded)\n"
+	"      --ari-proxy FILE  go-ari-proxy's config.json in its place; with --print: as "
+	"voxbus.yaml\n"
 	"      --check        say whether the configuration is right, and stop\n"
 	"      --check-journal[=DIR]  say what is wrong with the journal, change nothing, and "
 	"stop\n"
@@ -44,6 +48,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 {
 	static const struct option longs[] = {
 		{ "config", required_argument, NULL, 'c' },
+		{ "ari-proxy", required_argument, NULL, 'a' },
 		{ "check", no_argument, NULL, 'k' },
 		{ "check-journal", optional_argument, NULL, 'j' },
 		{ "print", no_argument, NULL, 'p' },
@@ -57,7 +62,15 @@ static int parse_options(int argc, char **argv, struct options *o)
 	while ((c = getopt_long(argc, argv, "c:h", longs, NULL)) != -1) {
 		switch (c) {
 		case 'c':
+		case 'a':
+			if (o->file && o->ari_proxy != (c == 'a')) {
+				(void)fprintf(stderr,
+					      "voxbusd: -c and --ari-proxy are given, must be "
+					      "one of them\n");
+				return EXIT_CONFIG;
+			}
 			o->file = optarg;
+			o->ari_proxy = c == 'a';
 			break;
 		case 'k':
 			o->action = CHECK;
@@ -145,6 +158,13 @@ static int act(const struct options *o, struct voxbus_conf *conf)
 	}
 }
 
+static int load(const struct options *o, struct voxbus_conf **ret, struct err *e)
+{
+	if (o->ari_proxy)
+		return ari_proxy_conf_load(daemon_variants, o->file, ret, e);
+	return voxbus_conf_load(daemon_variants, o->file, ret, e);
+}
+
 int main(int argc, char **argv)
 {
 	struct options o = { .action = RUN };
@@ -160,7 +180,7 @@ int main(int argc, char **argv)
 		return voxbus_conf_doc(daemon_variants, stdout) == 0 ? EXIT_FINE : EXIT_START;
 	if (o.journal) /* no configuration is needed, nor wanted: it may be another machine's */
 		return check_journal(o.journal, stdout);
-	if (voxbus_conf_load(daemon_variants, o.file, &conf, &e) < 0) {
+	if (load(&o, &conf, &e) < 0) {
 		(void)fprintf(stderr, "%s\n", e.text);
 		return EXIT_CONFIG;
 	}

@@ -20,6 +20,7 @@ struct route {
 	bool open;    /* no guard: for probes */
 	bool below;   /* also all paths below it */
 	bool deletes; /* takes DELETE, too */
+	bool posts;   /* takes POST alone */
 	void (*handle)(struct admin *admin, struct http_request *request);
 };
 
@@ -207,26 +208,38 @@ static const struct route routes[] = {
 	{ .path = STR_INIT("/api/calls"), .handle = admin_calls },
 	{ .path = STR_INIT("/api/queues"), .handle = admin_queues },
 	{ .path = STR_INIT("/api/queues/"), .below = true, .deletes = true, .handle = admin_queue },
+	{ .path = STR_INIT("/api/replay"), .posts = true, .handle = admin_replay },
 	{ .path = STR_INIT("/api/tail"), .handle = admin_tail },
 	{ .path = STR_INIT("/api/doctor"), .handle = admin_doctor },
 };
 
+static bool route_takes(const struct route *route, struct str method)
+{
+	if (route->posts)
+		return str_eq(method, STR("POST"));
+	return str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")) ||
+	       (route->deletes && str_eq(method, STR("DELETE")));
+}
+
 static void route_run(struct admin *admin, const struct route *route, struct http_request *request)
 {
-	struct str method = http_request_info(request)->method;
-	struct http_header allow = { STR("Allow"),
-				     route->deletes ? STR("GET, HEAD, DELETE") : STR("GET, HEAD") };
+	struct http_header allow = { STR("Allow"), STR("GET, HEAD") };
+	struct str why = STR("This path can only be read.");
 
 	if (!route->open && !admin_guard(admin, request))
 		return;
-	if (str_eq(method, STR("GET")) || str_eq(method, STR("HEAD")) ||
-	    (route->deletes && str_eq(method, STR("DELETE"))))
+	if (route_takes(route, http_request_info(request)->method)) {
 		route->handle(admin, request);
-	else
-		http_problem(request, 405,
-			     route->deletes ? STR("This path takes GET, HEAD and DELETE.")
-					    : STR("This path can only be read."),
-			     &allow, 1);
+		return;
+	}
+	if (route->posts) {
+		allow.value = STR("POST");
+		why = STR("This path takes POST.");
+	} else if (route->deletes) {
+		allow.value = STR("GET, HEAD, DELETE");
+		why = STR("This path takes GET, HEAD and DELETE.");
+	}
+	http_problem(request, 405, why, &allow, 1);
 }
 
 static bool route_is(const struct route *route, struct str path)
@@ -248,7 +261,7 @@ static void handle(void *arg, struct http_request *request)
 	if (admin_guard(admin, request))
 		http_problem(request, 404,
 			     STR("There are /healthz, /readyz, /metrics, /api/status, /api/calls, "
-				 "/api/queues, /api/tail and /api/doctor."),
+				 "/api/queues, /api/replay, /api/tail and /api/doctor."),
 			     NULL, 0);
 }
 

@@ -53,6 +53,7 @@ void admin_queues(struct admin *admin, struct http_request *request);
 void admin_queue(struct admin *admin, struct http_request *request);
 /* Forgets those that wait for the disk. */
 void admin_purges_end(struct admin *admin);
+void admin_replay(struct admin *admin, struct http_request *request);
 void admin_tail(struct admin *admin, struct http_request *request);
 void admin_doctor(struct admin *admin, struct http_request *request);
 /* Ends or forgets all tails. */

@@ -77,6 +77,7 @@ static void hub_json(struct jout *j, struct hub *hub)
 	jout_open(j, "hub", '{');
 	jout_u64(j, "events", s.events);
 	jout_u64(j, "unowned", s.unowned);
+	jout_u64(j, "application_events", s.application_events);
 	jout_u64(j, "synthetic", s.synthetic);
 	jout_u64(j, "commands", s.commands);
 	jout_u64(j, "replies", s.replies);
@@ -85,6 +86,10 @@ static void hub_json(struct jout *j, struct hub *hub)
 	jout_u64(j, "refused", s.refused);
 	jout_u64(j, "dialogs_opened", s.dialogs_opened);
 	jout_u64(j, "dialogs_refused", s.dialogs_refused);
+	jout_u64(j, "announced_again", s.announced_again);
+	jout_u64(j, "released_unaccepted", s.released_unaccepted);
+	jout_u64(j, "released_away", s.released_away);
+	jout_u64(j, "away_dropped", s.away_dropped);
 	jout_close(j, '}');
 }
 

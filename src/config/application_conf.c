@@ -87,6 +87,49 @@ static int events_check(const void *conf, const struct conf_where *where, struct
 static const struct conf_table events_table = { "events", sizeof(struct application_events_conf),
 						events_keys, events_check };
 
+static const struct conf_word away_words[] = {
+	{ "hold", APPLICATION_HOLD },
+	{ "refuse", APPLICATION_REFUSE },
+	{ 0 },
+};
+
+static const struct conf_key away_keys[] = {
+	{ "policy", CONF_ENUM, offsetof(struct application_away_conf, policy), .def = "hold",
+	  .words = away_words,
+	  .doc = "What becomes of new calls: hold, their events wait for the bus; refuse, they go "
+		 "on in the dialplan behind Stasis(), with VOXBUS_STATUS set to AWAY. Calls that "
+		 "are open wait in either case." },
+	{ "events_max", CONF_U64, offsetof(struct application_away_conf, events_max), .def = "0",
+	  .max = 1000000,
+	  .doc = "How many of the application's events may come meanwhile: of more the oldest are "
+		 "dropped. 0: no limit but those of the journal." },
+	{ "age_max", CONF_DURATION, offsetof(struct application_away_conf, age_max_ms), .def = "0",
+	  .max = 86400000ull * TTL_MAX_DAYS,
+	  .doc = "What is older when the bus takes it is dropped: a call that is over as a whole, "
+		 "of one that goes on all but StasisStart, StasisEnd and ChannelDestroyed. 0: no "
+		 "limit but journal.retention." },
+	{ 0 },
+};
+
+static const struct conf_table away_table = { "while_away", sizeof(struct application_away_conf),
+					      away_keys };
+
+static const struct conf_key accept_keys[] = {
+	{ "within", CONF_DURATION, offsetof(struct application_accept_conf, within_ms), .def = "0",
+	  .max = 600000,
+	  .doc = "How long after its AppStart a worker may take to send anything on "
+		 "commands_<dialog>, the 5 bytes DUMMY included, or, on a longpoll bus, to poll "
+		 "events_<dialog>. 0: none need." },
+	{ "tries", CONF_U64, offsetof(struct application_accept_conf, tries), .def = "3", .min = 1,
+	  .max = 100,
+	  .doc = "How often it is announced in all. After the last the call goes on in the "
+		 "dialplan behind Stasis(), with VOXBUS_STATUS set to UNACCEPTED." },
+	{ 0 },
+};
+
+static const struct conf_table accept_table = { "accept", sizeof(struct application_accept_conf),
+						accept_keys };
+
 static const struct conf_word repetitions[] = {
 	{ "redelivered", APPLICATION_REDELIVERED },
 	{ "always", APPLICATION_ALWAYS },
@@ -111,6 +154,27 @@ static const struct conf_key keys[] = {
 		 "unique_id, method, url and body) instead of being done again: redelivered, those "
 		 "that the bus says it delivered before; always, also all others that have a "
 		 "unique_id; off, none." },
+	{ "application_events", CONF_BOOL, offsetof(struct application_conf, application_events),
+	  .def = "off",
+	  .doc = "Whether events that belong to no call, such as DeviceStateChanged, go out on the "
+		 "topic events_<application>. Switch it on together with who reads it: until read "
+		 "they fill the bus, or the journal." },
+	{ "keep", CONF_DURATION, offsetof(struct application_conf, keep_ms), .def = "0",
+	  .max = 86400000ull * TTL_MAX_DAYS,
+	  .doc = "How long a call's events stay in the journal after its end, delivered or not, so "
+		 "that "
+		 "`voxbus replay` can give them out again; at most journal.retention. 0: until "
+		 "they "
+		 "are delivered. Not on a longpoll bus, where a message goes when it has been "
+		 "read." },
+	{ "while_away", CONF_TABLE, offsetof(struct application_conf, while_away),
+	  .table = &away_table,
+	  .doc = "While its bus has no link to the broker. (A longpoll bus is never away.)" },
+	{ "accept", CONF_TABLE, offsetof(struct application_conf, accept), .table = &accept_table,
+	  .doc = "Whether a worker must accept a call. One that nobody accepts in time is "
+		 "announced "
+		 "again under another dialog id, with all its events so far; the old topics are "
+		 "dead." },
 	{ "events", CONF_TABLE, offsetof(struct application_conf, events), .table = &events_table,
 	  .doc = "Which events it gets, and for how long they are good." },
 	{ 0 },

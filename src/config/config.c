@@ -127,24 +127,29 @@ static int file_open(const char *filename)
 	return fd;
 }
 
-int conf_load(const struct conf_table *table, const struct conf_variant *variants,
-	      const char *filename, void **ret, struct err *e)
+int conf_read_file(const char *filename, struct buf *text, struct err *e)
 {
 	int fd = file_open(filename);
-	struct buf text;
 	int rc = fd < 0 ? fd : 0;
 
 	/* One step more than is allowed, so that conf_parse sees that it is too long. */
-	buf_init(&text, CONF_TEXT_MAX + 8192);
+	buf_init(text, CONF_TEXT_MAX + 8192);
 	if (rc == 0)
-		rc = file_read(fd, &text);
+		rc = file_read(fd, text);
 	if (fd >= 0)
 		(void)close(fd);
 	if (rc == -ENOBUFS)
-		rc = err_set(e, -EFBIG, "%s: the file is over 1 MiB", filename);
-	else if (rc < 0)
-		rc = err_set(e, rc, "%s: can't be read: %s", filename, strerror(-rc));
-	else
+		return err_set(e, -EFBIG, "%s: the file is over 1 MiB", filename);
+	return rc < 0 ? err_set(e, rc, "%s: can't be read: %s", filename, strerror(-rc)) : 0;
+}
+
+int conf_load(const struct conf_table *table, const struct conf_variant *variants,
+	      const char *filename, void **ret, struct err *e)
+{
+	struct buf text;
+	int rc = conf_read_file(filename, &text, e);
+
+	if (rc == 0)
 		rc = conf_parse(table, variants, buf_str(&text), filename, ret, e);
 	if (text.base)
 		explicit_bzero(text.base, text.cap);

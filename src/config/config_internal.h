@@ -56,6 +56,12 @@ void value_mask(struct str text, struct buf *out);
 /* The most items (lists) or bytes (strings) of a key. */
 uint64_t value_max(const struct conf_key *key);
 
+/* print.c: a text as it may stand in a YAML mapping, quoted where it must be, with ${ escaped. */
+void text_print(FILE *out, struct str text);
+
+/* config.c: text is initialised in any case, is the caller's to free, and may hold secrets. */
+int conf_read_file(const char *filename, struct buf *text, struct err *e);
+
 /* read.c: one table from the mapping at `where`; typed allows the key `type` beside its own. */
 struct reader {
 	const struct conf_variant *variants;

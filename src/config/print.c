@@ -48,7 +48,7 @@ static bool is_plain(struct str s)
 	return s.p && s.n && s.p[s.n - 1] != ':' && !str_eq(s, words[0]) && !str_eq(s, words[1]);
 }
 
-static void text_print(FILE *out, struct str s)
+void text_print(FILE *out, struct str s)
 {
 	if (is_plain(s)) {
 		(void)fprintf(out, "%.*s", STR_ARG(s));

@@ -6,6 +6,7 @@
  * applications have no rule, and pay nothing.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
 #include "core/hub_internal.h"
@@ -24,9 +25,12 @@ void application_destroy(struct application *a)
 		free(container_of(it, struct event_rule, node));
 	}
 	map_fini(&a->rules);
+	away_fini(&a->away);
 	free(a->dropped);
 	(void)outlet_destroy(a->outlet);
 	(void)stream_unref(a->announces);
+	(void)outlet_destroy(a->out_events);
+	(void)stream_unref(a->events);
 	free(a);
 }
 
@@ -82,17 +86,30 @@ static int add_rules(struct application *a, const struct application_options *o)
 	return rc;
 }
 
-static int application_streams(struct hub *hub, struct application *a, struct str name)
+/* "<prefix><name>": the stream, and its way out unless its readers pull. */
+static int application_stream(struct hub *hub, struct application *a, struct str prefix,
+			      struct str name, struct stream **ret, struct outlet **ret_outlet)
 {
-	char text[NAME_MAX_BYTES];
+	char text[NAME_MAX_BYTES], topic[TOPIC_MAX + 8];
+	int n = snprintf(topic, sizeof(topic), "%.*s%.*s", STR_ARG(prefix), STR_ARG(name));
 
-	a->announces = stream_open(hub->opt.streams, port_stream_name(a->bus, text, STR(""), name),
-				   a->record ? STREAM_RECORD : 0);
-	if (!a->announces)
+	*ret = stream_open(hub->opt.streams, port_stream_name(a->bus, text, prefix, name),
+			   a->record ? STREAM_RECORD : 0);
+	if (!*ret)
 		return -ENOMEM;
 	if (a->bus->ops->roles & PORT_PULL)
 		return 0;
-	return outlet_create(a->bus, a->announces, name, &a->outlet);
+	return outlet_create(a->bus, *ret, str_make(topic, (size_t)n), ret_outlet);
+}
+
+static int application_streams(struct hub *hub, struct application *a, struct str name,
+			       bool application_events)
+{
+	int rc = application_stream(hub, a, STR(""), name, &a->announces, &a->outlet);
+
+	if (rc < 0 || !application_events)
+		return rc;
+	return application_stream(hub, a, STR("events_"), name, &a->events, &a->out_events);
 }
 
 int hub_add_application(struct hub *hub, struct str name, const struct application_options *options)
@@ -111,9 +128,16 @@ int hub_add_application(struct hub *hub, struct str name, const struct applicati
 	a->bus = options->bus;
 	a->record = options->record;
 	a->deduplicate = options->deduplicate;
+	away_init(&a->away, options);
+	a->keep_ms = options->bus->ops->roles & PORT_PULL ? 0 : options->keep_ms;
+	if (a->keep_ms != options->keep_ms)
+		log_warn(options->bus->log, "keep ignored", "application=%s then=%s", a->name,
+			 "a message of this bus goes when it has been read");
+	a->accept_ms = options->accept_ms;
+	a->accept_tries = options->accept_tries;
 	rc = add_rules(a, options);
 	if (rc == 0)
-		rc = application_streams(hub, a, name);
+		rc = application_streams(hub, a, name, options->application_events);
 	if (rc == 0)
 		rc = map_add(&hub->applications, &a->node, str_make(a->name, name.n));
 	if (rc < 0)

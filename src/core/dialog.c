@@ -8,8 +8,8 @@
  *
  * ENDING keeps its objects for late events (ChannelDestroyed follows StasisEnd, or never comes).
  * CLOSED owns no objects and takes no commands; its streams stay, on the disk if they are recorded,
- * until they are read: for an hour (while its bus is away: longer), or until dialogs_max needs its
- * place.
+ * until they are read: for an hour (while its bus is away: longer, or as its application says), or
+ * until dialogs_max needs its place.
  */
 #include <errno.h>
 #include <stdlib.h>
@@ -63,6 +63,8 @@ static int dialog_streams(struct dialog *d)
 	if (rc == 0)
 		rc = dialog_outlet(d, d->responses, STR("responses_"), &d->out_responses);
 	if (rc == 0)
+		rc = keep_begin(d);
+	if (rc == 0)
 		rc = lane_init(d);
 	return rc;
 }
@@ -84,6 +86,7 @@ int dialog_create(struct hub *hub, struct application *application, struct port 
 	list_init(&d->closed);
 	timer_init(&d->linger, hub->opt.loop, on_linger, d);
 	lane_prepare(d);
+	accept_prepare(d);
 	results_init(&d->results);
 	(void)snprintf(d->id, sizeof(d->id), "%.*s", STR_ARG(id));
 	if (map_add(&hub->dialogs, &d->node, str_from(d->id)) < 0) {
@@ -105,6 +108,8 @@ struct dialog *dialog_destroy(struct dialog *d)
 	if (!d)
 		return NULL;
 	timer_stop(&d->linger);
+	accept_fini(d);
+	keep_fini(d);
 	lane_fini(d);
 	results_fini(d);
 	while (!list_empty(&d->bindings))
@@ -133,12 +138,45 @@ static void dialog_gone(struct dialog *d)
 	(void)dialog_destroy(d);
 }
 
+struct str dialog_topic(const struct dialog *d, const struct stream *stream)
+{
+	return str_skip(stream_name(stream), strlen(d->application->bus->scope) + 1);
+}
+
+static int bus_listen(struct dialog *d, bool on)
+{
+	struct port *bus = d->application->bus;
+
+	return bus->ops->listen(bus->self, dialog_topic(d, d->commands), on);
+}
+
+struct dialog *dialog_discard(struct dialog *d)
+{
+	const struct port *bus = d->application->bus;
+
+	if (bus->ops->listen && port_usable(bus) && d->state != DIALOG_CLOSED)
+		(void)bus_listen(d, false);
+	(void)stream_discard(d->events);
+	(void)stream_discard(d->responses);
+	dialog_gone(d);
+	return NULL;
+}
+
+/* Some may be kept although they were read. */
+static uint64_t events_unread(const struct dialog *d)
+{
+	uint64_t from = stream_first(d->events), sent = keep_sent(d);
+
+	return stream_next(d->events) - (sent > from ? sent : from);
+}
+
 /* With what nobody came to read. */
 static void dialog_drop(struct dialog *d)
 {
 	struct hub *hub = d->hub;
 
-	hub->stats.unread_dropped += stream_discard(d->events) + stream_discard(d->responses);
+	hub->stats.unread_dropped += events_unread(d) + stream_discard(d->responses);
+	(void)stream_discard(d->events);
 	dialog_gone(d);
 }
 
@@ -148,11 +186,31 @@ static void dialog_set_closed(struct dialog *d)
 
 	d->state = DIALOG_CLOSED;
 	d->closed_ms = loop_now(hub->opt.loop);
+	keep_closed(d);
 	list_add_tail(&hub->closed, &d->closed);
 	hub->stats.dialogs--;
 	hub->stats.closed++;
 	stream_spill(d->events);
 	stream_spill(d->responses);
+}
+
+int dialog_inherit(const struct dialog *old, struct dialog **ret)
+{
+	char id[RAND_DIALOG_ID_SIZE];
+	struct dialog *d;
+	int rc;
+
+	rand_dialog_id(id);
+	rc = dialog_create(old->hub, old->application, old->engine, str_from(id), &d);
+	if (rc < 0)
+		return rc;
+	d->opened_wall_ns = old->opened_wall_ns;
+	memcpy(d->channel, old->channel, sizeof(d->channel));
+	memcpy(d->label, old->label, sizeof(d->label));
+	if (d->out_events)
+		d->out_events->held = true;
+	*ret = d;
+	return 0;
 }
 
 int dialog_open(struct hub *hub, struct application *application, struct port *engine,
@@ -170,6 +228,9 @@ int dialog_open(struct hub *hub, struct application *application, struct port *e
 	}
 	rand_dialog_id(id);
 	rc = dialog_create(hub, application, engine, str_from(id), &d);
+	if (rc == 0 && accept_begin(d, 1) < 0)
+		d->accept.accepted =
+			true; /* no memory to keep it for another: served by who comes */
 	if (rc < 0) {
 		hub->stats.dialogs_refused++;
 		return rc;
@@ -183,22 +244,12 @@ int dialog_open(struct hub *hub, struct application *application, struct port *e
 	return 0;
 }
 
-struct str dialog_topic(const struct dialog *d, const struct stream *stream)
-{
-	return str_skip(stream_name(stream), strlen(d->application->bus->scope) + 1);
-}
-
-static int bus_listen(struct dialog *d, bool on)
-{
-	struct port *bus = d->application->bus;
-
-	return bus->ops->listen(bus->self, dialog_topic(d, d->commands), on);
-}
-
 void dialog_listen(struct dialog *d)
 {
 	struct port *bus = d->application->bus;
 
+	if (d->accept.unborn)
+		return;
 	if (!bus->ops->listen)
 		dialog_announce(d);
 	else if (port_usable(bus))
@@ -235,6 +286,8 @@ void dialog_announce(struct dialog *d)
 	d->application->announced++;
 	if (d->state == DIALOG_OPENING)
 		d->state = d->channels || !d->objects ? DIALOG_OPEN : DIALOG_ENDING;
+	if (!d->out_events) /* a pull bus: it can be fetched from now on */
+		accept_announced(d);
 	dialog_changed(d);
 }
 
@@ -251,6 +304,7 @@ void dialog_announced(struct dialog *d)
 {
 	if (d->out_events && d->out_events->held)
 		outlet_release(d->out_events);
+	accept_announced(d);
 }
 
 void dialog_channels_changed(struct dialog *d)
@@ -271,8 +325,7 @@ void dialog_channels_changed(struct dialog *d)
 
 static bool dialog_read(const struct dialog *d)
 {
-	return stream_first(d->events) == stream_next(d->events) &&
-	       stream_first(d->responses) == stream_next(d->responses);
+	return events_unread(d) == 0 && stream_first(d->responses) == stream_next(d->responses);
 }
 
 static void dialog_close(struct dialog *d)
@@ -286,6 +339,7 @@ static void dialog_close(struct dialog *d)
 	}
 	/* Its bus never listened, but what happened is not lost: commands would find nobody. */
 	dialog_announce(d);
+	accept_done(d);
 	results_forget(d); /* what comes again finds no call */
 	dialog_set_closed(d);
 	while (!list_empty(&d->bindings))
@@ -296,19 +350,31 @@ static void dialog_close(struct dialog *d)
 	(void)timer_start(&d->linger, 0);
 }
 
+static void dialog_forget_kept(struct dialog *d)
+{
+	if (d->keep.cursor)
+		(void)stream_discard(d->events);
+	dialog_gone(d);
+}
+
 static void on_linger(void *arg)
 {
 	struct dialog *d = arg;
 	const struct port *bus = d->application->bus;
+	uint64_t age_ms = loop_now(d->hub->opt.loop) - d->closed_ms;
 	bool late;
 
 	if (d->state != DIALOG_CLOSED) {
 		dialog_close(d);
 		return;
 	}
-	late = port_usable(bus) && loop_now(d->hub->opt.loop) - d->closed_ms >= CLOSED_KEEP_MS;
-	if (dialog_read(d))
-		dialog_gone(d);
+	late = port_usable(bus)
+		       ? age_ms >= CLOSED_KEEP_MS
+		       : d->application->away.age_ms && age_ms >= d->application->away.age_ms;
+	if (dialog_read(d) && keep_left(d))
+		(void)timer_start(&d->linger, keep_left(d));
+	else if (dialog_read(d))
+		dialog_forget_kept(d);
 	else if (late)
 		dialog_drop(d);
 	else

@@ -11,6 +11,7 @@
 #include <stdlib.h>
 
 #include "core/hub_internal.h"
+#include "core/replay.h"
 #include "journal/journal.h"
 
 enum {
@@ -50,9 +51,13 @@ int hub_create(const struct hub_options *options, struct hub **ret)
 	list_init(&hub->closed);
 	list_init(&hub->observers);
 	list_init(&hub->receipts);
+	list_init(&hub->releases);
+	task_init(&hub->release, options->loop, hub_on_release, hub);
 	task_init(&hub->save, options->loop, hub_save, hub);
 	timer_init(&hub->save_again, options->loop, hub_save, hub);
 	timer_init(&hub->stop_timer, options->loop, on_stop_timeout, hub);
+	timer_init(&hub->keep_note, options->loop, keep_note, hub);
+	list_init(&hub->replays);
 	*ret = hub;
 	return 0;
 }
@@ -73,10 +78,16 @@ struct hub *hub_destroy(struct hub *hub)
 {
 	if (!hub)
 		return NULL;
+	timer_stop(&hub->keep_note);
+	keep_note(hub); /* what is not delivered again */
+	timer_stop(&hub->keep_note);
+	replays_end(hub);
 	task_cancel(&hub->save);
 	hub_save(hub);
 	timer_stop(&hub->save_again);
 	timer_stop(&hub->stop_timer);
+	task_cancel(&hub->release);
+	hub_releases_fini(hub);
 	map_for_each (it, &hub->dialogs)
 		(void)dialog_destroy(container_of(it, struct dialog, node));
 	task_cancel(&hub->save);
@@ -207,6 +218,11 @@ int hub_start(struct hub *hub, struct err *e)
 	if (rc < 0)
 		return err_set(e, rc, "the dialogs in the journal can't be read: %s",
 			       strerror(-rc));
+	map_for_each (it, &hub->dialogs) {
+		struct dialog *d = container_of(it, struct dialog, node);
+
+		away_recovered(d->application, d->events);
+	}
 	rc = start_role(hub, PORT_BUS, e);
 	return rc < 0 ? rc : start_role(hub, PORT_ENGINE, e);
 }

@@ -9,7 +9,8 @@
  * and when it does, AppStart goes out on the application's topic. Commands of one dialog that touch
  * a common object run one after the other, each answered exactly once: by the engine, or by the hub
  * with 503 (engine away), 504 (deadline; what it did is unknown). A dialog ends when its last
- * channel has left or gone, after a linger for late events.
+ * channel has left or gone, after a linger for late events. An event of no dialog is counted, or,
+ * where the application wants it, goes to events_<application>, with no dialog in the message.
  * Streams are called "<scope>/<topic>"; the scope is the bus's name, or what port_set_scope says.
  */
 #ifndef VOXBUS_CORE_HUB_H
@@ -18,6 +19,7 @@
 #include <stdbool.h>
 
 #include "base/err.h"
+#include "core/hub_view.h"
 #include "core/port.h"
 #include "core/stream.h"
 
@@ -66,6 +68,17 @@ struct application_options {
 	const struct event_ttl *ttl; /* types that nobody gets any more after that time */
 	size_t n_ttl;
 	enum deduplicate deduplicate;
+	bool application_events; /* those that belong to no dialog go to events_<application> */
+	uint64_t
+		keep_ms; /* a call's events stay so long after its end, for hub_replay; not on a pull bus */
+	bool refuse_away; /* while the bus has no link new calls get no dialog: `release` */
+	uint64_t
+		away_events_max; /* events that may wait for such a bus, the oldest go; 0: no limit */
+	uint64_t
+		accept_ms; /* so long after its AppStart a worker must have said something, else the call
+			     * is announced anew, and after accept_tries (> 0) `release`d; 0: none need */
+	unsigned accept_tries;
+	uint64_t away_age_ms; /* what is older goes, too; 0: no limit. Both not on a pull bus */
 };
 /* Copies what it needs. Before hub_start. -EEXIST: twice; -EMSGSIZE: too long a name; -ENOMEM. */
 int hub_add_application(struct hub *hub, struct str name,
@@ -88,55 +101,5 @@ struct observer;
 int hub_observe(struct hub *hub, void (*fn)(void *arg, const struct msg *msg), void *arg,
 		struct observer **ret);
 struct observer *observer_destroy(struct observer *observer);
-
-/* For status, calls and metrics; the strings live inside the call. */
-struct port_view {
-	const char *name, *type;
-	unsigned roles;
-	enum port_state state;
-	const char *reason;
-	uint64_t since_ms; /* loop time of the last change of state */
-	uint64_t events, commands, replies, sent, settled, returned; /* messages since the start */
-	const struct port_stat *stats;
-	size_t n_stats;
-};
-void hub_each_port(struct hub *hub, void (*fn)(void *arg, const struct port_view *view), void *arg);
-
-struct dialog_view {
-	struct str id, application, engine;
-	struct str channel; /* id of its first channel */
-	struct str label;   /* for people: what the engine said of it when it opened */
-	const char *state;  /* "opening", "open", "ending" */
-	uint64_t opened_wall_ns;
-	uint64_t events, commands, unread; /* unread: events that no reader has settled */
-	size_t objects, channels;
-};
-void hub_each_dialog(struct hub *hub, void (*fn)(void *arg, const struct dialog_view *view),
-		     void *arg);
-/* Whether a dialog of that id is open or ending. */
-bool hub_has_dialog(const struct hub *hub, struct str id);
-
-struct application_view {
-	struct str name;
-	const char *bus;
-	bool record;
-	uint64_t announced, unread; /* AppStarts; those that nobody has taken */
-	uint64_t oldest_unread_ms;  /* age of the oldest of them, 0 if none */
-};
-void hub_each_application(struct hub *hub,
-			  void (*fn)(void *arg, const struct application_view *view), void *arg);
-
-struct hub_stats {
-	uint64_t events, unowned, synthetic, commands, replies, late_replies; /* since the start */
-	uint64_t timeouts, refused, dialogs_opened, dialogs_refused;
-	uint64_t repeated;        /* commands that were there before and not done again */
-	uint64_t results_dropped; /* before their time: all of them took results_bytes */
-	uint64_t events_filtered; /* an application had dropped their type */
-	uint64_t events_cut;      /* events that named more dialogs than one event goes to */
-	uint64_t events_lost;     /* could not be kept: no memory */
-	uint64_t unread_dropped;  /* messages of closed calls that nobody came to read */
-	uint64_t dialogs, closed; /* now: live ones; closed ones that are kept because unread */
-};
-void hub_stats(const struct hub *hub, struct hub_stats *ret);
 
 #endif

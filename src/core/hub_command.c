@@ -124,6 +124,7 @@ int hub_command(struct port *bus, const struct delivery *c)
 		bus->hub->stats.refused++;
 		return rc;
 	}
+	accept_done(d);
 	bus->hub->stats.commands++;
 	bus->counts.commands++;
 	bus_waits(bus, 1);

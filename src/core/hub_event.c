@@ -6,7 +6,7 @@
  * that opens, a dialog is opened for it. Then bindings are made, the event is appended to each
  * dialog's stream (one payload, a message each), and only then are objects unbound: the event
  * that ends an object still belongs to its dialog. What an application has dropped is noted like any
- * other event, but not appended.
+ * other event, but not appended. What belongs to no dialog goes to its application, if that wants it.
  */
 #include <errno.h>
 
@@ -50,15 +50,32 @@ static struct application *application_of(struct port *port, const struct delive
 	return node ? container_of(node, struct application, node) : NULL;
 }
 
+static const struct object_ref *opening(const struct delivery *e)
+{
+	for (size_t i = 0; i < e->n_objects; i++)
+		if (e->objects[i].verbs & OBJECT_OPENS)
+			return &e->objects[i];
+	return NULL;
+}
+
+static void refuse(struct port *port, const struct application *a, struct str channel)
+{
+	port->hub->stats.released_away++;
+	if (hub_release(port, a->node.key, channel, "AWAY") < 0)
+		log_error(port->log, "call not released", "channel=%.*s then=%s", STR_ARG(channel),
+			  "no memory for it; it stays until it hangs up");
+}
+
 static struct dialog *open_for(struct port *port, const struct delivery *e, struct receivers *r)
 {
-	struct application *application;
+	const struct object_ref *opens = opening(e);
+	struct application *application = opens ? application_of(port, e) : NULL;
 	struct dialog *d;
-	bool opens = false;
 
-	for (size_t i = 0; i < e->n_objects; i++)
-		opens |= (e->objects[i].verbs & OBJECT_OPENS) != 0;
-	application = opens ? application_of(port, e) : NULL;
+	if (application && away_refuses(application)) {
+		refuse(port, application, opens->id);
+		return NULL;
+	}
 	if (!application || dialog_open(port->hub, application, port, &d) < 0)
 		return NULL;
 	(void)snprintf(d->label, sizeof(d->label), "%.*s", STR_ARG(e->label));
@@ -94,31 +111,57 @@ static void end_all(struct port *port, const struct delivery *e)
 	}
 }
 
-static void append_event(struct dialog *d, const struct delivery *e, struct blob *payload,
-			 uint64_t wall_ns)
+/* dialog: empty for one of no dialog. */
+static void append_event(struct hub *hub, struct application *a, struct stream *stream,
+			 struct str dialog, const struct delivery *e, struct blob *payload)
 {
-	uint64_t ttl_ms = application_ttl(d->application, e->type);
+	uint64_t ttl_ms = away_ttl(a, application_ttl(a, e->type), e);
 	struct msg init = {
 		.kind = MSG_EVENT,
 		.flags = e->flags,
-		.seq = stream_next(d->events),
+		.seq = stream_next(stream),
 		.ttl_ms = ttl_ms,
-		.expires_ms = ttl_ms ? loop_now(d->hub->opt.loop) + ttl_ms : 0,
-		.wall_ns = wall_ns,
-		.topic = dialog_topic(d, d->events),
+		.expires_ms = ttl_ms ? loop_now(hub->opt.loop) + ttl_ms : 0,
+		.wall_ns = hub->event_ns,
+		.topic = str_skip(stream_name(stream), strlen(a->bus->scope) + 1),
 		.node = e->node,
-		.application = d->application->node.key,
-		.dialog = str_from(d->id),
+		.application = a->node.key,
+		.dialog = dialog,
 		.type = e->type,
 		.payload = payload,
 	};
 	auto_msg struct msg *m = payload ? msg_create(&init) : NULL;
 
-	if (m && stream_append(d->events, m, NULL, NULL) == 0)
-		hub_observed(d->hub, m);
-	else if (d->hub->stats.events_lost++ == 0)
-		log_error(d->hub->opt.log, "event lost", "dialog=%s type=%.*s then=%s", d->id,
-			  STR_ARG(e->type), "no memory for it; more are only counted");
+	if (m && stream_append(stream, m, NULL, NULL) == 0) {
+		away_appended(a, stream);
+		hub_observed(hub, m);
+	} else if (hub->stats.events_lost++ == 0) {
+		log_error(hub->opt.log, "event lost", "dialog=%.*s type=%.*s then=%s",
+			  STR_ARG(dialog), STR_ARG(e->type),
+			  "no memory for it; more are only counted");
+	}
+}
+
+/* Nobody's: 0 where its application takes it, or -ENOENT. */
+static int unowned(struct port *port, const struct delivery *e)
+{
+	struct hub *hub = port->hub;
+	struct application *a = application_of(port, e);
+	struct blob *payload;
+
+	if (!a || !a->events) {
+		hub->stats.unowned++;
+		return -ENOENT;
+	}
+	if (application_drops(a, e->type)) {
+		hub->stats.events_filtered++;
+		return 0;
+	}
+	hub->stats.application_events++;
+	payload = blob_create(e->payload);
+	append_event(hub, a, a->events, str_make(NULL, 0), e, payload);
+	(void)blob_unref(payload);
+	return 0;
 }
 
 static void count_cut(struct port *port, const struct delivery *e)
@@ -134,9 +177,9 @@ int hub_event(struct port *port, const struct delivery *e)
 	struct receivers r = { .n = 0 };
 	struct dialog *fresh = NULL;
 	struct blob *payload;
-	uint64_t now = clock_wall_ns();
 	int rc;
 
+	hub->event_ns = clock_wall_ns();
 	hub->stats.events++;
 	port->counts.events++;
 	if (e->flags & MSG_SYNTHETIC)
@@ -144,10 +187,8 @@ int hub_event(struct port *port, const struct delivery *e)
 	receivers_find(port, e, &r);
 	if (!r.n)
 		fresh = open_for(port, e, &r);
-	if (!r.n) {
-		hub->stats.unowned++;
-		return -ENOENT;
-	}
+	if (!r.n)
+		return unowned(port, e);
 	if (r.cut)
 		count_cut(port, e);
 	/* Without memory its bytes are lost, but not what it says of objects. */
@@ -160,7 +201,8 @@ int hub_event(struct port *port, const struct delivery *e)
 		if (!fresh && application_drops(r.at[i]->application, e->type))
 			hub->stats.events_filtered++;
 		else
-			append_event(r.at[i], e, payload, now);
+			append_event(hub, r.at[i]->application, r.at[i]->events,
+				     str_from(r.at[i]->id), e, payload);
 	}
 	/* What could not be bound (no memory, an id too long) does not keep a dialog for ever. */
 	if (fresh && !fresh->channels)

@@ -8,6 +8,9 @@
  *   object.c       which object belongs to whom       hub_state.c    dialogs across a restart
  *   hub_view.c     what status and metrics see        application.c  who wants what
  *   lane.h         which command runs when, what is known of it afterwards
+ *   away.h         applications whose bus has no link, calls that nobody serves
+ *   accept.h       calls that a worker must accept in time
+ *   keep.h         events that stay after they were delivered
  */
 #ifndef VOXBUS_CORE_HUB_INTERNAL_H
 #define VOXBUS_CORE_HUB_INTERNAL_H
@@ -15,9 +18,13 @@
 #include "base/list.h"
 #include "base/map.h"
 #include "base/rand.h"
+#include "core/accept.h"
+#include "core/away.h"
 #include "core/cursor.h"
 #include "core/hub.h"
+#include "core/keep.h"
 #include "core/lane.h"
+#include "core/outlet.h"
 #include "core/stream.h"
 
 enum {
@@ -37,13 +44,18 @@ struct hub {
 	struct list closed;      /* struct dialog.closed, the oldest first */
 	struct list observers;   /* struct observer.link */
 	struct list receipts;    /* struct receipt.link */
+	struct list releases;    /* struct release.link */
+	struct task release;
 	struct task save;
 	struct timer save_again; /* the journal refused */
+	struct timer keep_note;
+	struct list replays; /* struct replay.link */
 	struct timer stop_timer;
 	void (*stop_done)(void *arg);
 	void *stop_arg;
 	struct hub_stats stats;
 	size_t results_bytes; /* what results take now */
+	uint64_t event_ns;    /* when the event that is being taken came */
 	unsigned n_ports;
 	bool recovering, stopping, buses_stopping;
 };
@@ -75,7 +87,13 @@ struct application {
 	enum deduplicate deduplicate;
 	struct stream *announces;
 	struct outlet *outlet; /* NULL on a pull bus */
+	struct stream *events; /* that belong to no dialog; NULL: it does not want them */
+	struct outlet *out_events;
 	uint64_t announced;
+	struct away away;
+	uint64_t accept_ms; /* a worker must have said something; 0: none need */
+	unsigned accept_tries;
+	uint64_t keep_ms;    /* events of a closed dialog; 0: not once they are delivered */
 	struct map rules;    /* struct event_rule.node, by type */
 	struct str *dropped; /* types, of the rules */
 	size_t n_dropped;
@@ -98,6 +116,8 @@ struct dialog {
 	struct outlet *out_events, *out_responses; /* NULL on a pull bus */
 	struct lane lane;
 	struct results results;
+	struct accept accept;
+	struct keep keep;
 	size_t channels, objects; /* bound; channels: those that are still in the application */
 	struct timer linger;      /* ending -> closed -> gone */
 	uint64_t closed_ms;
@@ -135,16 +155,6 @@ struct receipt {
 	struct port *port;
 	uint64_t tag;
 	uint64_t seq; /* of the command */
-};
-
-struct outlet {
-	struct map_node node; /* port.outlets */
-	struct list blocked;  /* port.blocked, while the port is full */
-	struct port *port;
-	struct cursor *cursor;
-	struct task again;
-	bool held; /* a dialog's, until its AppStart has gone out */
-	char topic[];
 };
 
 struct observer {
@@ -191,6 +201,10 @@ int dialog_open(struct hub *hub, struct application *application, struct port *e
 int dialog_create(struct hub *hub, struct application *application, struct port *engine,
 		  struct str id, struct dialog **ret);
 struct dialog *dialog_destroy(struct dialog *dialog);
+/* It goes at once, with all that waits for its readers, and its topics are dead. Always NULL. */
+struct dialog *dialog_discard(struct dialog *dialog);
+/* One of the same call under another id, without objects and not announced. 0 or -ENOMEM. */
+int dialog_inherit(const struct dialog *dialog, struct dialog **ret);
 /* Asks the bus for commands, or announces at once where it hears all. */
 void dialog_listen(struct dialog *dialog);
 /* Of one of the dialog's streams: "events_<dialog>". */
@@ -221,17 +235,6 @@ int reply_append(struct dialog *dialog, const struct reply_init *init, struct ms
 void receipts_settle(struct dialog *dialog, uint64_t seq);
 /* So many more (or less) of this bus's commands wait. */
 void bus_waits(struct port *bus, int more);
-
-/* outlet.c */
-int outlet_create(struct port *port, struct stream *stream, struct str topic, struct outlet **ret);
-struct outlet *outlet_destroy(struct outlet *outlet);
-void outlet_pump(void *outlet);
-/* Begins to send. */
-void outlet_release(struct outlet *outlet);
-struct outlet *outlet_find(struct port *port, struct str topic);
-void outlet_settle(struct outlet *outlet, uint64_t seq, bool done);
-void port_pump(struct port *port);
-void port_rewind(struct port *port);
 
 /* hub_state.c */
 void dialog_changed(struct dialog *dialog);

@@ -3,7 +3,8 @@
  * Dialogs across a restart: one small state each in the journal, "dialog/<id>".
  *
  * The value is a run of strings (u16 length, bytes): version, application, engine, state, the
- * AppStart's number, opened (ns), channel, label, then kind, live and id of each object. It is
+ * AppStart's number, opened (ns), channel, label, accepted, tries, closed (ns), the first of
+ * its events that was not delivered if they are kept (these four not in version 1), then kind, live and id of each object. It is
  * written anew, once a turn at most, when the dialog changes, or later when the journal refuses; it
  * goes with the dialog. A dialog whose application or
  * engine is no longer configured is forgotten, with a line in the log.
@@ -18,7 +19,7 @@
 
 enum { VALUE_MAX = 65535, KEY_MAX = 64, SAVE_AGAIN_MS = 1000 };
 #define STATES_MAX ((size_t)1 << 32)
-#define VERSION    STR("1")
+#define VERSION    STR("2")
 
 static struct str key_of(const struct dialog *d, char key[KEY_MAX])
 {
@@ -81,6 +82,11 @@ static int save(struct dialog *d)
 	add_number(&b, d->opened_wall_ns);
 	add(&b, str_from(d->channel));
 	add(&b, str_from(d->label));
+	add_number(&b, d->accept.accepted);
+	add_number(&b, d->accept.tries);
+	add_number(&b, d->keep.closed_ns);
+	d->keep.saved = keep_sent(d);
+	add_number(&b, d->keep.saved);
 	list_for_each (it, &d->bindings) {
 		const struct binding *one = container_of(it, struct binding, of_dialog);
 
@@ -169,10 +175,11 @@ static void recover(void *arg, struct str key, struct str value)
 	struct str id = str_skip(key, STR("dialog/").n), version = take(&value);
 	struct map_node *app = map_find(&hub->applications, take(&value));
 	struct port *engine = hub_port(hub, take(&value), PORT_ENGINE);
-	uint64_t state = take_number(&value);
+	uint64_t state = take_number(&value), tries, closed_ns;
+	bool old = str_eq(version, STR("1")), accepted;
 	struct dialog *d;
 
-	if (!str_eq(version, VERSION) || !app || !engine || id.n >= RAND_DIALOG_ID_SIZE ||
+	if ((!old && !str_eq(version, VERSION)) || !app || !engine || id.n >= RAND_DIALOG_ID_SIZE ||
 	    dialog_create(hub, container_of(app, struct application, node), engine, id, &d) < 0) {
 		log_warn(hub->opt.log, "dialog not recovered", "dialog=%.*s then=%s", STR_ARG(id),
 			 "it is forgotten: its application or engine is not configured any more");
@@ -186,6 +193,12 @@ static void recover(void *arg, struct str key, struct str value)
 	d->opened_wall_ns = take_number(&value);
 	take_text(&value, d->channel, sizeof(d->channel));
 	take_text(&value, d->label, sizeof(d->label));
+	accepted = old || take_number(&value);
+	tries = old ? 0 : take_number(&value);
+	closed_ns = old ? 0 : take_number(&value);
+	keep_recovered(d, closed_ns, old ? 0 : take_number(&value), state >= DIALOG_CLOSED);
+	if (!accepted && state < DIALOG_CLOSED && accept_begin(d, (unsigned)tries) < 0)
+		d->accept.accepted = true;
 	dialog_hold(d);
 	if (state >= DIALOG_CLOSED) {
 		dialog_recover_closed(d);
@@ -268,6 +281,8 @@ static void recovered(struct dialog *d)
 		return;
 	if (!d->announced)
 		dialog_listen(d);
+	else if (!d->out_events || !d->out_events->held)
+		accept_announced(d); /* else when it has gone out again */
 	if (d->engine->ops->adopt)
 		adopt(d);
 	lane_recover(d);

@@ -25,6 +25,16 @@ void hub_each_port(struct hub *hub, void (*fn)(void *arg, const struct port_view
 	}
 }
 
+/* Some may be kept although they were read. */
+static uint64_t unread_of(const struct dialog *d)
+{
+	uint64_t from = stream_first(d->events);
+
+	if (d->out_events && cursor_floor(d->out_events->cursor) > from)
+		from = cursor_floor(d->out_events->cursor);
+	return stream_next(d->events) - from;
+}
+
 void hub_each_dialog(struct hub *hub, void (*fn)(void *arg, const struct dialog_view *view),
 		     void *arg)
 {
@@ -46,7 +56,7 @@ void hub_each_dialog(struct hub *hub, void (*fn)(void *arg, const struct dialog_
 			.opened_wall_ns = d->opened_wall_ns,
 			.events = stream_next(d->events) - 1,
 			.commands = stream_next(d->commands) - 1,
-			.unread = stream_next(d->events) - stream_first(d->events),
+			.unread = unread_of(d),
 			.objects = d->objects,
 			.channels = d->channels,
 		};

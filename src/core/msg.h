@@ -29,6 +29,7 @@ enum {
 	MSG_SYNTHETIC = 1,   /* an event that the engine did not send: found missing by a resync */
 	MSG_RECOVERED = 2,   /* read back from the journal: it may have been sent before */
 	MSG_REDELIVERED = 4, /* a command that the bus brings, as it says, not for the first time */
+	MSG_REPLAYED = 8,    /* an event given out again on purpose; `answers` is its old number */
 };
 
 struct blob {
@@ -51,10 +52,10 @@ struct msg {
 	unsigned refs;
 	enum msg_kind kind;
 	unsigned flags;
-	int status;           /* REPLY: as HTTP's */
-	uint64_t seq;         /* in its stream, from 1, no gaps */
-	uint64_t answers;     /* REPLY: seq of the command in its stream */
-	uint64_t wall_ns;     /* when voxbus got it */
+	int status;       /* REPLY: as HTTP's */
+	uint64_t seq;     /* in its stream, from 1, no gaps */
+	uint64_t answers; /* REPLY: seq of the command in its stream; a replayed EVENT: its own */
+	uint64_t wall_ns; /* when voxbus got it */
 	uint64_t deadline_ms; /* COMMAND: by loop_now; 0 = none */
 	uint64_t ttl_ms;      /* EVENT: nobody gets it any more when it is that old; 0 = no end */
 	uint64_t expires_ms;  /* the same by loop_now, in the run that made it or read it back */

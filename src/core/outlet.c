@@ -86,8 +86,13 @@ static void announced(struct hub *hub, const struct msg *m)
 static bool outlet_send(struct outlet *o, struct msg *m)
 {
 	struct port *port = o->port;
-	int rc = port->ops->send(port->self, m);
+	int rc;
 
+	if (m->seq < o->skip_below || (m->kind == MSG_ANNOUNCE && away_is_stale(port->hub, m))) {
+		cursor_settle(o->cursor, m->seq, true);
+		return true;
+	}
+	rc = port->ops->send(port->self, m);
 	if (rc == 0) {
 		port->counts.sent++;
 		if (m->kind == MSG_ANNOUNCE)

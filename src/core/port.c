@@ -41,6 +41,12 @@ void port_settle(struct port *port, const struct msg *msg, int result)
 /* A bus that is back: asks again for what it should hear, and goes on sending. */
 static void bus_up(struct port *port)
 {
+	map_for_each (it, &port->hub->applications) {
+		struct application *a = container_of(it, struct application, node);
+
+		if (a->bus == port)
+			away_over(a);
+	}
 	port_pump(port);
 	if (!port->ops->listen)
 		return;

@@ -88,6 +88,12 @@ struct port_ops {
 	 */
 	int (*subjects)(void *self, const struct msg *command, struct object_ref *ret, size_t n);
 	/*
+	 * A channel in that application that nobody will serve: let it go on where it came from (Asterisk:
+	 * in the dialplan). reason: "AWAY", or another word for whoever meets it there. Nothing is
+	 * answered. Engines; optional: then it stays.
+	 */
+	void (*release)(void *self, struct str application, struct str channel, const char *reason);
+	/*
 	 * What became of the message delivered with that tag: 0 = accepted for good (acknowledge),
 	 * -EAGAIN = take it back and offer it again, else refused for that reason. Optional.
 	 */
@@ -108,7 +114,8 @@ struct port_ops {
 
 /*
  * Something came in. EVENT: 0, or -ENOENT when it belongs to no dialog (counted). COMMAND: 0 =
- * taken, `settle` follows; -ENOENT: no such dialog; -EBUSY: too many commands wait; -EAGAIN, -ENOSPC, -EIO: the journal refuses. REPLY: 0.
+ * taken, `settle` follows; -ENOENT: no such dialog; -EBUSY: too many commands wait; -EAGAIN,
+ * -ENOSPC, -EIO: the journal refuses. REPLY: 0.
  */
 int port_deliver(struct port *port, const struct delivery *delivery);
 /* What became of a message that `send` accepted: 0 = done, else it is sent again later. */
@@ -126,6 +133,9 @@ int port_bind(struct port *port, const struct msg *command, const struct object_
 void port_set_state(struct port *port, enum port_state state, const char *reason);
 /* The answer to `listen(topic, true)`: 0, or why not (it is asked again when the port comes UP). */
 void port_listening(struct port *port, struct str topic, int result);
+/* A worker has shown itself on a topic of a call, other than by a command: by DUMMY on commands_<d>,
+ * or by reading events_<d>. Any topic may be told, any number of times. */
+void port_touched(struct port *port, struct str topic);
 /* `send` has room again after -EAGAIN. */
 void port_writable(struct port *port);
 

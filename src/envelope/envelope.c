@@ -38,6 +38,8 @@ static void put_event(struct json_out *w, const struct msg *msg, struct str node
 	json_out_number(w, STR(",\"seq\":"), msg->seq);
 	if (msg->flags & MSG_SYNTHETIC)
 		json_out(w, STR(",\"resync\":true"));
+	if (msg->flags & MSG_REPLAYED)
+		json_out_number(w, STR(",\"replay\":"), msg->answers);
 }
 
 static void put_reply(struct json_out *w, const struct msg *msg)

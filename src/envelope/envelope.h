@@ -6,12 +6,14 @@
  *   AppStart         {"application":"hello","dialog_id":"..","server_id":"pbx1","seq":1}
  *   Event            {"server_id":"pbx1","timestamp":"2026-11-21T00:25:00.123Z","type":"StasisStart",
  *                     "ari_body":"<the engine's bytes as a string>",
- *                     "dialog_id":"..","application":"hello","seq":1[,"resync":true]}
+ *                     "dialog_id":"..","application":"hello","seq":1[,"resync":true]
+ *                     [,"replay":17]}
  *   CommandResponse  {"unique_id":"..","status_code":200,"response_body":"..",
  *                     "dialog_id":"..","seq":1,"command_seq":1[,"encoding":"base64"]}
  *   Command          {"unique_id":"","url":"/channels/ID/answer","method":"POST","body":"{}"}
  *
- * Each may end in "redelivered":n. The bytes are those of Go's encoder: compact, with < > & and
+ * A replayed event has its number in `replay`, and in `seq` that in the topic of the replay.
+ * An event of no dialog (on events_<application>) has "dialog_id":"". Each may end in "redelivered":n. The bytes are those of Go's encoder: compact, with < > & and
  * U+2028, U+2029 escaped. A command's keys are matched without case, as Go's decoder does.
  */
 #ifndef VOXBUS_ENVELOPE_ENVELOPE_H

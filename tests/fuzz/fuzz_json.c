@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * The scanner under any bytes: json_parse and the iterator must agree, strings must come out no
- * longer than they went in, and what a writer writes must be read back as it was.
+ * The scanner under any bytes: json_parse, json_fault and the iterator must agree, strings must come out
+ * no longer than they went in, and what a writer writes must be read back as it was.
  */
 #include <assert.h>
 #include <stdlib.h>
 
 #include "codec/json.h"
+#include "codec/json_fault.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n);
 
@@ -51,8 +52,11 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t n)
 {
 	struct str text = str_make((const char *)data, n);
 	struct json value, peeked = json_peek(text);
+	const char *at;
 	int rc = json_parse(text, &value);
 
+	assert((json_fault(text, &at) != NULL) == (rc < 0));
+	assert(rc == 0 || (at >= text.p && at <= str_end(text)));
 	if (rc == 0 && value.type == JSON_STRING)
 		check_string(value);
 	/* The iterator allows one level more: it begins inside the first. */

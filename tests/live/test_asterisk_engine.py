@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """The engine `asterisk` with a real Asterisk 22: calls, ids of one's own, and what a gap hides."""
+import json
 import os
 import signal
 import time
@@ -42,6 +43,45 @@ def test_second_leg_with_an_id_of_our_own_is_in_the_dialog(daemon, asterisk):
         dialog.command("DELETE", f"/channels/{leg}")
     dialog.wait_event("ChannelDestroyed")
     assert d.pubsub().poll("test", timeout=0.3) == []
+
+
+def test_legs_without_an_id_come_back_to_who_originated_them(daemon, asterisk):
+    """StasisStart of a Local channel mostly comes before the answer of its originate."""
+    d = start(daemon, asterisk)
+    dialog, cid = incoming(d, asterisk)
+    for n in range(5):
+        answer = dialog.command("POST", "/channels", {"endpoint": "Local/wait@far/n", "app": "test", "appArgs": str(n)})
+        assert answer["status_code"] == 200, answer
+        leg = dialog.wait_event("StasisStart")
+        assert leg["channel"]["id"] == json.loads(answer["response_body"])["id"] and leg["args"] == [str(n)]
+        assert dialog.command("DELETE", f"/channels/{leg['channel']['id']}")["status_code"] == 204
+    for url, body in (("/channels/create", {"endpoint": "Local/wait@far/n", "app": "test"}),
+                      (f"/channels/{cid}/snoop", {"spy": "in", "app": "test"}),
+                      ("/channels/externalMedia", {"app": "test", "external_host": "127.0.0.1:9", "format": "ulaw"})):
+        answer = dialog.command("POST", url, body)
+        assert answer["status_code"] == 200, answer
+        assert json.loads(answer["response_body"])["id"].startswith("vb-"), answer
+    answer = dialog.command("POST", "/bridges", {"type": "mixing"})
+    assert answer["status_code"] == 200 and json.loads(answer["response_body"])["id"].startswith("vb-"), answer
+    dialog.command("DELETE", f"/channels/{cid}")
+    assert d.pubsub().poll("test", timeout=0.3) == []
+
+
+def test_call_that_nobody_accepts_goes_on_in_the_dialplan(daemon, asterisk):
+    d = daemon({"engines": [asterisk.engine("test")],
+                "applications": applications("test", accept={"within": "1s", "tries": 2}, application_events=True)})
+    d.wait_ready(20)
+    asterisk.local("wait", "test", "a,b")
+    late, again = d.pubsub().wait_dialog("test"), d.pubsub().wait_dialog("test")
+    assert again.id != late.id
+    wait_until(lambda: d.metrics()["voxbus_hub_calls_released_unaccepted_total"] == 1)
+    seen = {}
+    while "StasisEnd" not in seen:  # of nobody any more
+        for e in d.pubsub().poll("events_test", max=100):
+            body = json.loads(e["ari_body"])
+            seen[body.get("variable", e["type"])] = body
+    assert seen["VOXBUS_STATUS"]["value"] == "UNACCEPTED" and seen["VOXBUS_STATUS"]["channel"]["id"] == seen["StasisEnd"]["channel"]["id"]
+    assert late.events(timeout=0) == again.events(timeout=0) == []
 
 
 def test_what_a_gap_hides_is_found(daemon, asterisk):

@@ -76,6 +76,53 @@ def test_chosen_ids_belong_to_the_dialog_before_the_answer(call):
     assert dialog.response(sent)["status_code"] == 200
 
 
+BODY = '{ "endpoint" : "Local/x@y", "app":"hello" }'
+
+
+@pytest.mark.parametrize("url, parameter", [
+    ("/channels", "channelId"), ("/channels?timeout=5", "channelId"), ("/channels/create", "channelId"),
+    ("/channels/externalMedia", "channelId"), ("/channels/c1/snoop", "snoopId")])
+def test_what_a_dialog_originates_comes_back_to_it(call, url, parameter):
+    """Without an id: the StasisStart comes before Asterisk's answer, and opens no dialog of its own."""
+    d, peer, dialog = call
+    path = url.split("?")[0]
+    peer.rest_delay = 0.4
+    sent = dialog.send("POST", url, BODY)
+    request = peer.wait_request("POST", path)
+    made = request.query.pop(parameter)
+    assert made.startswith("vb-") and len(made) == 27
+    assert request.query == ({"timeout": "5"} if "?" in url else {}) and request.body.decode() == BODY
+    peer.wait_session("hello").send(stasis_start(made, "hello"))
+    assert dialog.wait_event("StasisStart")["channel"]["id"] == made
+    assert dialog.response(sent)["status_code"] in (200, 201, 204)
+    assert d.metrics()["voxbus_hub_dialogs_opened_total"] == 1
+
+
+def test_what_a_dialog_originates_for_another_application_is_its_own(call):
+    d, peer, dialog = call
+    sent = dialog.send("POST", "/channels", {"endpoint": "Local/x@y", "app": "other"})
+    made = peer.wait_request("POST", "/channels").query["channelId"]
+    peer.wait_session("hello").send({**stasis_start(made, "hello"), "application": "other"})
+    assert dialog.wait_event("StasisStart")["application"] == "other"
+    assert dialog.response(sent)["status_code"] == 200
+
+
+def test_originate_that_fails_lets_its_id_go(call):
+    d, peer, dialog = call
+    peer.answer("POST", "/channels", 500, {"message": "Allocation failed"})
+    assert dialog.command("POST", "/channels", BODY)["status_code"] == 500
+    made = peer.wait_request("POST", "/channels").query["channelId"]
+    peer.wait_session("hello").send(stasis_start(made, "hello"))
+    assert d.pubsub().wait_dialog("hello").id != dialog.id
+
+
+def test_each_originate_has_an_id_of_its_own(call):
+    _, peer, dialog = call
+    for _ in range(3):
+        assert dialog.command("POST", "/channels", BODY)["status_code"] == 200
+    assert len({r.query["channelId"] for r in peer.requests if r.path == "/channels" and r.method == "POST"}) == 3
+
+
 def test_made_objects_belong_to_the_dialog(call):
     _, peer, dialog = call
     session = peer.wait_session("hello")

@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
 """Types of events that an application does not want, and types that are not worth reading late."""
+import json
 import time
 
 from ari_peer import channel, event, stasis_end, stasis_start
@@ -61,3 +62,32 @@ def test_time_to_live_goes_on_while_the_daemon_is_away(daemon, ari_peer):
     d.wait_ready()
     dialog.wait_event("ChannelHold")
     assert "ChannelDtmfReceived" not in [e["type"] for e in dialog.seen]
+
+
+def test_events_of_no_call_come_on_the_applications_own_topic(daemon, ari_peer):
+    d = daemon({"engines": [ari_engine(ari_peer.url, "hello")],
+                "applications": applications("hello", application_events=True)})
+    d.wait_ready()
+    session, dialog = call(d, ari_peer)
+    state = json.dumps(event("DeviceStateChanged", "hello", device_state={"name": "PJSIP/a", "state": "INUSE"}))
+    session.send(state)
+    session.send(event("ChannelHold", "hello", channel=channel("c1")))
+    dialog.wait_event("ChannelHold")
+    d.kill()  # what was not read is still there
+    ari_peer.answer("GET", "/channels", 200, [channel("c1")])
+    d.start()
+    envelope, = d.pubsub().poll("events_hello")
+    assert list(envelope) == ["server_id", "timestamp", "type", "ari_body", "dialog_id", "application", "seq"]
+    assert envelope["ari_body"] == state and envelope["dialog_id"] == "" and envelope["seq"] == 1
+    assert "DeviceStateChanged" not in [e["type"] for e in dialog.seen]
+
+
+def test_events_of_no_call_are_counted_where_nobody_wants_them(daemon, ari_peer):
+    d = daemon(config(ari_peer))
+    d.wait_ready()
+    session, dialog = call(d, ari_peer)
+    session.send(event("DeviceStateChanged", "hello", device_state={"name": "PJSIP/a", "state": "INUSE"}))
+    session.send(event("ChannelHold", "hello", channel=channel("c1")))
+    dialog.wait_event("ChannelHold")
+    assert d.pubsub().poll("events_hello", timeout=0) == []
+    assert d.metrics()["voxbus_hub_unowned_events_total"] == 1

@@ -85,9 +85,10 @@ void command_handle(struct longpoll *bus, struct http_request *request, struct s
 		answer_problem(request, 400, NULL, 0, "%s", e.text);
 		return;
 	}
-	if (envelope.dummy)
+	if (envelope.dummy) {
+		port_touched(bus->port, key);
 		answer_empty(request, 200, NULL, 0);
-	else
+	} else
 		command_send(bus, request, key, &envelope);
 	envelope_command_fini(&envelope);
 }

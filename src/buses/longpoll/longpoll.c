@@ -43,6 +43,9 @@ static void get_queue(struct longpoll *bus, struct http_request *request, struct
 
 	if (!poll_params_of(bus, request, &params))
 		return;
+	if (topic_of(bus, key) == TOPIC_EVENTS)
+		port_touched(bus->port,
+			     key); /* a worker that reads a call's events has accepted it */
 	bool ws = feed_ws_wanted(request), events = feed_events_wanted(request);
 	bool list = params.stream || params.linger_ms || params.manual;
 	if (params.dead && (ws || events || list))

@@ -192,6 +192,15 @@ static int memory_subjects(void *self, const struct msg *command, struct object_
 	return 1;
 }
 
+static void memory_release(void *self, struct str application, struct str channel,
+			   const char *reason)
+{
+	struct memory_port *m = self;
+
+	if (m->conf->on_release)
+		m->conf->on_release(m->conf->arg, channel, reason);
+}
+
 static void memory_settle(void *self, uint64_t tag, int result)
 {
 	struct memory_port *m = self;
@@ -279,6 +288,7 @@ const struct port_ops memory_engine_ops = {
 	.start = memory_start,
 	.send = memory_engine_send,
 	.subjects = memory_subjects,
+	.release = memory_release,
 	.stop = memory_stop,
 	.destroy = memory_destroy,
 };

@@ -20,6 +20,8 @@ struct memory_conf {
 	void (*on_send)(void *arg, struct msg *msg);
 	/* What the hub says of a command that memory_port_command brought. */
 	void (*on_settle)(void *arg, uint64_t tag, int result);
+	/* An engine: what `release` said; borrowed. Optional. */
+	void (*on_release)(void *arg, struct str channel, const char *reason);
 	void *arg;
 	size_t capacity; /* messages accepted and not settled or answered: more get -EAGAIN; 0: no limit */
 	bool manual; /* a bus: the test settles; else each message is settled a turn later */

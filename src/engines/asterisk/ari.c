@@ -57,7 +57,7 @@ void ari_engine_update(struct ari_engine *engine)
 	port_set_state(engine->port, worst, reason);
 }
 
-struct ari_session *ari_engine_session(struct ari_engine *engine, struct str application)
+struct ari_session *ari_engine_session(const struct ari_engine *engine, struct str application)
 {
 	list_for_each (it, &engine->sessions) {
 		struct ari_session *s = container_of(it, struct ari_session, link);
@@ -161,6 +161,7 @@ static void ari_destroy(void *self)
 	if (!engine)
 		return;
 	ari_commands_drop(engine);
+	ari_releases_drop(engine);
 	while (!list_empty(&engine->sessions)) {
 		struct ari_session *s =
 			container_of(engine->sessions.next, struct ari_session, link);
@@ -215,6 +216,7 @@ static int ari_create(struct port *port, const struct port_env *env, const void 
 	list_init(&engine->sessions);
 	list_init(&engine->links);
 	list_init(&engine->commands);
+	list_init(&engine->releases);
 	buf_init(&engine->target, TARGET_BYTES);
 	buf_init(&engine->answer, ARI_ANSWER_MAX);
 	task_init(&engine->writable, env->loop, on_writable, engine);
@@ -284,12 +286,21 @@ static int ari_subjects(void *self, const struct msg *command, struct object_ref
 	return (int)made->n;
 }
 
+static void ari_let_go(void *self, struct str application, struct str channel, const char *reason)
+{
+	struct ari_engine *engine = self;
+
+	if (!engine->stopped)
+		ari_release(engine, application, channel, reason);
+}
+
 static void ari_stop(void *self)
 {
 	struct ari_engine *engine = self;
 
 	engine->stopped = true;
 	ari_commands_drop(engine);
+	ari_releases_drop(engine);
 	list_for_each (it, &engine->sessions)
 		ari_session_stop(container_of(it, struct ari_session, link));
 	links_destroy(engine);
@@ -343,6 +354,7 @@ const struct port_ops ari_engine_ops = {
 	.start = ari_start,
 	.send = ari_send,
 	.subjects = ari_subjects,
+	.release = ari_let_go,
 	.stop = ari_stop,
 	.destroy = ari_destroy,
 	.stats = ari_stats,

@@ -10,6 +10,7 @@
  *   ari_resync.c  what happened in a gap
  *   ari_call.c    one REST request, by HTTP or by a link
  *   ari_rest.c    commands out, answers in
+ *   ari_release.c channels that nobody serves
  */
 #ifndef VOXBUS_ENGINES_ASTERISK_ARI_INTERNAL_H
 #define VOXBUS_ENGINES_ASTERISK_ARI_INTERNAL_H
@@ -53,12 +54,14 @@ struct ari_engine {
 	struct list sessions;        /* struct ari_session.link */
 	struct list links;           /* struct ari_link.link */
 	struct list commands;        /* struct command.link */
-	struct buf target;           /* request lines are made here */
-	struct ari_made subjects;    /* of the command that was asked about last */
-	struct buf answer;           /* the body of a RESTResponse */
-	uint64_t last_request;       /* number of the last RESTRequest */
-	struct failures *failures;   /* wrong passwords of those who dial us */
-	uint64_t intruder_told_ms;   /* when a second Asterisk was last complained of; 0: never */
+	struct list releases;        /* struct release.link */
+	size_t n_releases;
+	struct buf target;         /* request lines are made here */
+	struct ari_made subjects;  /* of the command that was asked about last */
+	struct buf answer;         /* the body of a RESTResponse */
+	uint64_t last_request;     /* number of the last RESTRequest */
+	struct failures *failures; /* wrong passwords of those who dial us */
+	uint64_t intruder_told_ms; /* when a second Asterisk was last complained of; 0: never */
 	bool started, stopped, full;
 	struct task writable, closed;
 	enum port_state state; /* as last told */
@@ -129,7 +132,7 @@ struct ari_session {
 /* ---- ari.c */
 /* Tells the port the worst of the sessions' states. */
 void ari_engine_update(struct ari_engine *engine);
-struct ari_session *ari_engine_session(struct ari_engine *engine, struct str application);
+struct ari_session *ari_engine_session(const struct ari_engine *engine, struct str application);
 
 /* ---- ari_session.c */
 int ari_session_create(struct ari_engine *engine, struct str application, struct ari_session **ret);
@@ -193,5 +196,12 @@ struct ari_resync *ari_resync_destroy(struct ari_resync *resync);
 /* ---- ari_rest.c */
 int ari_command_send(struct ari_engine *engine, struct msg *msg);
 void ari_commands_drop(struct ari_engine *engine);
+/* The link that carries the application, else any other one: it has the same rights. NULL: none is open. */
+struct ari_link *ari_link_for(const struct ari_engine *engine, struct str application);
+
+/* ---- ari_release.c */
+void ari_release(struct ari_engine *engine, struct str application, struct str channel,
+		 const char *reason);
+void ari_releases_drop(struct ari_engine *engine);
 
 #endif

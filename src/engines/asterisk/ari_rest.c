@@ -6,18 +6,25 @@
  * or one of ours that says what is known: 400 (not sent: no such url), 503 (not sent: nobody there),
  * 504 (no answer in time) and 502 (cut off): what the last two did is unknown.
  * Objects whose ids the client chose are bound before the request is on its way, and let go if it
- * fails; the one that a good answer describes is bound with the answer.
+ * fails; the one that a good answer describes is bound with the answer. A new channel or bridge without
+ * an id of the client's gets one of ours, in the query (the body is the client's, to the byte): its
+ * StasisStart may come before the answer, and would open a dialog of its own.
  */
 #include <errno.h>
+#include <stdio.h>
 #include <stdlib.h>
 
+#include "base/rand.h"
 #include "engines/asterisk/ari_call.h"
 #include "engines/asterisk/ari_routes.h"
+
+enum { ID_BYTES = 12 }; /* of an id of ours: "vb-" and twice as many digits */
 
 struct command {
 	struct list link; /* ari_engine.commands */
 	struct ari_engine *engine;
 	struct msg *msg;
+	char *target; /* msg's with an id of ours in the query; NULL: as it is */
 	struct ari_call *call;
 	struct ari_made bound; /* by port_bind */
 	struct task answer;    /* one that is not sent */
@@ -32,8 +39,33 @@ static struct command *command_destroy(struct command *c)
 	task_cancel(&c->answer);
 	list_del(&c->link);
 	(void)msg_unref(c->msg);
+	free(c->target);
 	free(c);
 	return NULL;
+}
+
+static struct str target_of(const struct command *c)
+{
+	return c->target ? str_from(c->target) : c->msg->target;
+}
+
+/* Where there is no room or memory for it the id is Asterisk's: better than no call. */
+static void name_unnamed(struct command *c)
+{
+	struct str target = c->msg->target;
+	const char *parameter = ari_route_unnamed(c->msg->type, target, c->msg->content_type,
+						  blob_str(c->msg->payload));
+	char id[2 * ID_BYTES + 1], mark = str_find(target, '?') < target.n ? '&' : '?';
+	size_t size;
+
+	if (!parameter)
+		return;
+	rand_id_hex(id, ID_BYTES);
+	size = target.n + strlen(parameter) + sizeof("?=vb-") + sizeof(id);
+	c->target = size <= ARI_TARGET_MAX ? malloc(size) : NULL;
+	if (c->target)
+		(void)snprintf(c->target, size, "%.*s%c%s=vb-%s", STR_ARG(target), mark, parameter,
+			       id);
 }
 
 static struct ari_objects *table_of(struct command *c, enum object_kind kind)
@@ -67,7 +99,7 @@ static void bind_chosen(struct command *c)
 	struct ari_made *b = &c->bound;
 	size_t n = 0;
 
-	ari_route_chosen(c->msg->type, c->msg->target, c->msg->content_type,
+	ari_route_chosen(c->msg->type, target_of(c), c->msg->content_type,
 			 blob_str(c->msg->payload), b);
 	for (size_t i = 0; i < b->n; i++) {
 		struct ari_objects *set = table_of(c, b->objects[i].kind);
@@ -197,14 +229,13 @@ static bool is_method(struct str s)
 	return s.n > 0 && s.n <= 16;
 }
 
-/* The link that carries the command's application; any other one has the same rights. */
-static struct ari_link *link_for(const struct command *c)
+struct ari_link *ari_link_for(const struct ari_engine *engine, struct str application)
 {
-	struct ari_session *s = ari_engine_session(c->engine, c->msg->application);
+	struct ari_session *s = ari_engine_session(engine, application);
 
 	if (s && s->carrier && s->carrier->open)
 		return s->carrier;
-	list_for_each (it, &c->engine->links) {
+	list_for_each (it, &engine->links) {
 		struct ari_link *link = container_of(it, struct ari_link, link);
 
 		if (link->open && !link->refused)
@@ -218,10 +249,10 @@ static int command_request(struct command *c)
 {
 	const struct msg *m = c->msg;
 	bool by_link = c->engine->conf->rest == ARI_REST_WEBSOCKET;
-	struct ari_link *link = by_link ? link_for(c) : NULL;
+	struct ari_link *link = by_link ? ari_link_for(c->engine, m->application) : NULL;
 	struct ari_request request = {
 		.method = m->type,
-		.target = m->target,
+		.target = target_of(c),
 		.content_type = m->content_type.n ? m->content_type : STR("application/json"),
 		.body = blob_str(m->payload),
 		.done = on_done,
@@ -265,6 +296,7 @@ int ari_command_send(struct ari_engine *engine, struct msg *msg)
 	c->msg = msg_ref(msg);
 	list_add_tail(&engine->commands, &c->link);
 	task_init(&c->answer, engine->loop, on_answer_task, c);
+	name_unnamed(c);
 	rc = command_request(c);
 	if (rc == 0) {
 		engine->stats.rest_requests++;

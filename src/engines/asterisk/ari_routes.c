@@ -230,6 +230,27 @@ void ari_route_chosen(struct str method, struct str target, struct str content_t
 	add_parameter(ret, route->kind, &p, route->other);
 }
 
+static bool has_parameter(const struct parameters *p, const char *name)
+{
+	return form_get(p->query, name).p || form_get(p->form, name).p ||
+	       json_get(p->body, str_from(name)).type != JSON_NONE;
+}
+
+const char *ari_route_unnamed(struct str method, struct str target, struct str content_type,
+			      struct str body)
+{
+	const struct route *route;
+	struct path path;
+	struct parameters p;
+
+	route = path_split(target, &path) ? route_find(method, &path) : NULL;
+	if (!route || route->id_at != SELF || !str_eq(method, STR("POST")) ||
+	    (route->kind != OBJECT_CHANNEL && route->kind != OBJECT_BRIDGE))
+		return NULL;
+	p = parameters_of(&path, content_type, body);
+	return has_parameter(&p, route->id) ? NULL : route->id;
+}
+
 void ari_route_answered(struct str method, struct str target, struct str answer,
 			struct ari_made *ret)
 {

@@ -28,6 +28,12 @@ struct ari_made {
  */
 void ari_route_chosen(struct str method, struct str target, struct str content_type,
 		      struct str body, struct ari_made *ret);
+/*
+ * The parameter by which a new channel or bridge could have been given an id, and was not: "channelId",
+ * or NULL: it has one, or the command makes none.
+ */
+const char *ari_route_unnamed(struct str method, struct str target, struct str content_type,
+			      struct str body);
 /* The object that a good answer describes. */
 void ari_route_answered(struct str method, struct str target, struct str answer,
 			struct ari_made *ret);

@@ -14,6 +14,7 @@
 #include <time.h>
 
 #include "codec/json.h"
+#include "codec/json_fault.h"
 
 static const struct {
 	const char *what, *text;
@@ -93,6 +94,53 @@ static int parse_exact(struct str text, struct json *ret, char **ret_copy)
 	return json_parse(str_make(copy, text.n), ret);
 }
 
+/* The third way: it knows where and why. */
+static void fault_agrees(const char *what, struct str text, int rc)
+{
+	const char *at, *must = json_fault(text, &at);
+
+	if ((must != NULL) != (rc < 0) || at < text.p || at > str_end(text))
+		fail_msg("%s: %s, must be %s", what, at, must);
+}
+
+static void fault_is_told_where_it_is(void **state)
+{
+	static const struct {
+		const char *text;
+		size_t at;
+		const char *must;
+	} cases[] = {
+		{ "", 0, "a value" },
+		{ "  ", 2, "a value" },
+		{ "{\"a\": tru}", 6, "a value" },
+		{ "{\"a\": 1 \"b\": 2}", 8, "a comma or }" },
+		{ "[1 2]", 3, "a comma or ]" },
+		{ "[1, ]", 4, "a value" },
+		{ "{\"a\": 1,}", 8, "a key in double quotes" },
+		{ "{a: 1}", 1, "a key in double quotes" },
+		{ "{\"a\", 1}", 4, "a colon" },
+		{ "[1.]", 3, "a digit" },
+		{ "[-]", 2, "a digit" },
+		{ "[1e+]", 4, "a digit" },
+		{ "[01]", 2, "a comma or ]" },
+		{ "[\"a", 3, "the quote that closes the text" },
+		{ "[\"a\n\"]", 3,
+		  "no control character in a text (a quote may be missing before it)" },
+		{ "[\"\\x\"]", 3, "one of \" \\ / b f n r t u behind a backslash" },
+		{ "[\"\\u12x\"]", 6, "four hexadecimal digits behind \\u" },
+		{ "{} {}", 3, "nothing more" },
+		{ "[{}", 3, "a comma or ]" },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const char *at, *must = json_fault(str_from(cases[i].text), &at);
+
+		assert_non_null(must);
+		assert_string_equal(must, cases[i].must);
+		assert_int_equal(at - cases[i].text, cases[i].at);
+	}
+}
+
 static void document_is_judged_as_the_rfc_says(void **state)
 {
 	for (size_t i = 0; i < sizeof(documents) / sizeof(*documents); i++) {
@@ -105,6 +153,7 @@ static void document_is_judged_as_the_rfc_says(void **state)
 		v = json_peek(str_from(documents[i].text));
 		if (v.type >= JSON_ARRAY && (walk(v) == 0) != (rc == 0))
 			fail_msg("%s: the iterator judges otherwise", documents[i].what);
+		fault_agrees(documents[i].what, str_from(documents[i].text), rc);
 		free(copy);
 	}
 }
@@ -125,6 +174,7 @@ static void document_cut_anywhere_is_never_read_beyond(void **state)
 			v = json_peek(str_make(copy, n));
 			if (v.type >= JSON_ARRAY && (walk(v) == 0) != (rc == 0))
 				fail_msg("%s: cut at %zu", documents[i].what, n);
+			fault_agrees(documents[i].what, str_make(copy, n), rc);
 			free(copy);
 		}
 	}
@@ -140,6 +190,8 @@ static void depth_is_limited(void **state)
 		memset(text + depth, ']', depth);
 		assert_int_equal(json_parse(str_make(text, 2 * depth), &v),
 				 depth <= JSON_DEPTH_MAX ? 0 : -EBADMSG);
+		fault_agrees("depth", str_make(text, 2 * depth),
+			     depth <= JSON_DEPTH_MAX ? 0 : -EBADMSG);
 	}
 }
 
@@ -465,6 +517,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(document_is_judged_as_the_rfc_says),
 		cmocka_unit_test(document_cut_anywhere_is_never_read_beyond),
+		cmocka_unit_test(fault_is_told_where_it_is),
 		cmocka_unit_test(depth_is_limited),
 		cmocka_unit_test(members_are_found_by_key_and_path),
 		cmocka_unit_test(keys_compare_unescaped_and_as_go_does),

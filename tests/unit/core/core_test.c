@@ -46,6 +46,15 @@ static void on_engine_send(void *arg, struct msg *msg)
 	got_add(&w->commands, msg);
 }
 
+static void on_release(void *arg, struct str channel, const char *reason)
+{
+	struct world *w = arg;
+	size_t n = strlen(w->released);
+
+	(void)snprintf(w->released + n, sizeof(w->released) - n, "%s%.*s:%s", n ? " " : "",
+		       STR_ARG(channel), reason);
+}
+
 static void open_journal(struct world *w, const char *dir)
 {
 	struct journal_options options = { .dir = dir, .segment_bytes = 1 << 20 };
@@ -90,6 +99,7 @@ void world_create(struct world *w, const struct world_options *o)
 					    .capacity = o->bus_capacity };
 	w->engine_conf = (struct memory_conf){ .ret = &w->engine,
 					       .on_send = on_engine_send,
+					       .on_release = on_release,
 					       .arg = w,
 					       .parallel = o->parallel,
 					       .away = o->engine_away };

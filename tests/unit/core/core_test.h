@@ -37,7 +37,8 @@ struct world {
 	int settles;         /* of commands, and the last result */
 	int last_settle;
 	uint64_t last_lsn;
-	char dialog[64]; /* of the newest AppStart */
+	char dialog[64];    /* of the newest AppStart */
+	char released[256]; /* by the engine: "c1:AWAY c2:AWAY" */
 };
 
 struct world_options {

@@ -44,6 +44,7 @@ int __wrap_port_bind(struct port *port, const struct msg *command, const struct 
 void __wrap_port_set_state(struct port *port, enum port_state state, const char *reason);
 void __wrap_port_listening(struct port *port, struct str topic, int result);
 void __wrap_port_writable(struct port *port);
+void __wrap_port_touched(struct port *port, struct str topic);
 
 int __wrap_port_deliver(struct port *port, const struct delivery *delivery)
 {
@@ -85,6 +86,11 @@ void __wrap_port_writable(struct port *port)
 {
 	called();
 	now->writable++;
+}
+
+void __wrap_port_touched(struct port *port, struct str topic)
+{
+	called();
 }
 
 /* ---- a port in a hub */

@@ -32,6 +32,49 @@ static uint64_t expired(const struct world *w)
 	return stats.expired;
 }
 
+static void event_of_no_call_goes_to_the_application_that_wants_it(void **state)
+{
+	struct world w;
+
+	world_create_call(&w,
+			  &(struct world_options){ .application = { .application_events = true,
+								    .drop = dropped,
+								    .n_drop = 2,
+								    .ttl = ttls,
+								    .n_ttl = 1 } },
+			  "c1");
+	assert_int_equal(world_event(&w, "DeviceStateChanged", 0, "", "{\"a\":1}"), 0);
+	assert_int_equal(world_event(&w, "ChannelStateChange", 0, "c1", "{}"), 0);
+	assert_int_equal(world_event(&w, "ChannelVarset", 0, "c9", "{}"), 0);
+	assert_int_equal(world_event(&w, "ChannelDtmfReceived", 0, "c9", "{}"), 0);
+	world_settle(&w);
+	assert_string_equal(world_sent(&w),
+			    "DeviceStateChanged ChannelDtmfReceived ChannelStateChange");
+	assert_true(str_eq(w.sent.at[0]->topic, STR("events_app")));
+	assert_true(str_eq(w.sent.at[0]->application, STR("app")));
+	assert_true(str_eq(blob_str(w.sent.at[0]->payload), STR("{\"a\":1}")));
+	assert_int_equal(w.sent.at[0]->dialog.n, 0);
+	assert_int_equal(w.sent.at[0]->seq, 1);
+	assert_int_equal(w.sent.at[1]->seq, 2);
+	assert_int_equal(w.sent.at[1]->ttl_ms, 30000);
+	assert_int_equal(w.sent.at[2]->seq, 2); /* of its call, after StasisStart */
+	assert_int_equal(world_hub_stats(&w).application_events, 2);
+	assert_int_equal(world_hub_stats(&w).events_filtered, 1);
+	assert_int_equal(world_hub_stats(&w).unowned, 0);
+	world_destroy(&w);
+}
+
+static void event_of_no_call_is_counted_where_nobody_wants_it(void **state)
+{
+	struct world *w = *state;
+
+	assert_true(world_event(w, "DeviceStateChanged", 0, "", "{}") < 0);
+	world_settle(w);
+	assert_string_equal(world_sent(w), "");
+	assert_int_equal(world_hub_stats(w).unowned, 1);
+	assert_int_equal(world_hub_stats(w).application_events, 0);
+}
+
 static int setup(void **state)
 {
 	static struct world w;
@@ -230,6 +273,9 @@ static void time_to_live_goes_on_over_a_restart(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(event_of_no_call_goes_to_the_application_that_wants_it),
+		cmocka_unit_test_setup_teardown(event_of_no_call_is_counted_where_nobody_wants_it,
+						setup, world_teardown),
 		cmocka_unit_test_setup_teardown(dropped_types_are_not_given_and_are_counted, setup,
 						world_teardown),
 		cmocka_unit_test_setup_teardown(objects_that_a_dropped_event_names_are_noted, setup,

@@ -76,6 +76,48 @@ static void command_binds_the_ids_that_it_chooses(void **state)
 	buf_fini(&got);
 }
 
+static void new_channel_or_bridge_without_an_id_is_known(void **state)
+{
+	static const struct {
+		const char *method, *target, *content_type, *body, *parameter; /* NULL: none */
+	} cases[] = {
+		{ "POST", "/channels", "", "{\"endpoint\":\"e\",\"app\":\"a\"}", "channelId" },
+		{ "POST", "/channels", "", "{\"endpoint\":\"e\",\"channelId\":\"c\"}", NULL },
+		{ "POST", "/channels", "", "{\"endpoint\":\"e\",\"channelId\":\"\"}", NULL },
+		{ "POST", "/channels?endpoint=e&app=a", "", "", "channelId" },
+		{ "POST", "/channels?channelId=c", "", "{\"endpoint\":\"e\"}", NULL },
+		{ "POST", "/channels", "application/x-www-form-urlencoded",
+		  "endpoint=e&channelId=", NULL },
+		{ "POST", "/channels", "application/x-www-form-urlencoded", "endpoint=e",
+		  "channelId" },
+		{ "POST", "/channels", "", "no JSON", "channelId" },
+		{ "POST", "/channels/create", "", "{\"endpoint\":\"e\"}", "channelId" },
+		{ "POST", "/channels/externalMedia", "", "{}", "channelId" },
+		{ "POST", "/channels/x/snoop", "", "{}", "snoopId" },
+		{ "POST", "/channels/x/snoop", "", "{\"snoopId\":\"s\"}", NULL },
+		{ "POST", "/channels/x/snoop/s", "", "{}", NULL },
+		{ "POST", "/bridges", "", "{\"type\":\"mixing\"}", "bridgeId" },
+		{ "POST", "/bridges/b", "", "", NULL },
+		{ "POST", "/channels/x", "", "{\"endpoint\":\"e\"}", NULL },
+		{ "POST", "/channels/x/play", "", "{\"media\":\"sound:x\"}", NULL },
+		{ "POST", "/channels/x/record", "", "{}", NULL },
+		{ "POST", "/channels/x/answer", "", "", NULL },
+		{ "GET", "/channels", "", "", NULL },
+		{ "PUT", "/channels", "", "", NULL },
+		{ "POST", "channels", "", "", NULL },
+	};
+
+	for (size_t i = 0; i < sizeof(cases) / sizeof(*cases); i++) {
+		const char *got =
+			ari_route_unnamed(str_from(cases[i].method), str_from(cases[i].target),
+					  str_from(cases[i].content_type), str_from(cases[i].body));
+
+		if (!str_eq(str_from(got), str_from(cases[i].parameter)))
+			fail_msg("%s %s %s: %s", cases[i].method, cases[i].target, cases[i].body,
+				 got);
+	}
+}
+
 static void form_body_is_read_as_one(void **state)
 {
 	struct ari_made made;
@@ -248,6 +290,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(command_binds_the_ids_that_it_chooses),
+		cmocka_unit_test(new_channel_or_bridge_without_an_id_is_known),
 		cmocka_unit_test(form_body_is_read_as_one),
 		cmocka_unit_test(command_touches_what_path_and_parameters_name),
 		cmocka_unit_test(answer_names_what_was_made),

@@ -89,6 +89,32 @@ static void a_synthetic_event_says_so(void **state)
 	      "\",\"application\":\"hello\",\"seq\":7,\"resync\":true,\"redelivered\":1}");
 }
 
+static void a_replayed_event_says_so_at_its_end(void **state)
+{
+	struct msg m = event;
+
+	m.flags = MSG_REPLAYED | MSG_SYNTHETIC;
+	m.answers = 17;
+	m.wall_ns = 1795220700000000000ull;
+	check(&m, 1,
+	      "{\"server_id\":\"pbx1\",\"timestamp\":\"2026-11-21T00:25:00Z\","
+	      "\"type\":\"StasisStart\",\"ari_body\":\"\",\"dialog_id\":\"" DIALOG
+	      "\",\"application\":\"hello\",\"seq\":7,\"resync\":true,\"replay\":17,"
+	      "\"redelivered\":1}");
+}
+
+static void an_event_of_no_dialog_has_an_empty_one(void **state)
+{
+	struct msg m = event;
+
+	m.dialog = str_make(NULL, 0);
+	m.wall_ns = 1795220700000000000ull;
+	check(&m, 0,
+	      "{\"server_id\":\"pbx1\",\"timestamp\":\"2026-11-21T00:25:00Z\","
+	      "\"type\":\"StasisStart\",\"ari_body\":\"\",\"dialog_id\":\"\","
+	      "\"application\":\"hello\",\"seq\":7}");
+}
+
 static void a_reply_has_this_shape(void **state)
 {
 	struct msg m = { .kind = MSG_REPLY,
@@ -236,6 +262,8 @@ int main(void)
 		cmocka_unit_test(an_announcement_has_this_shape),
 		cmocka_unit_test(an_event_has_this_shape),
 		cmocka_unit_test(a_synthetic_event_says_so),
+		cmocka_unit_test(a_replayed_event_says_so_at_its_end),
+		cmocka_unit_test(an_event_of_no_dialog_has_an_empty_one),
 		cmocka_unit_test(a_reply_has_this_shape),
 		cmocka_unit_test(an_envelope_is_written_whole_or_not_at_all),
 		cmocka_unit_test(commands_are_read_or_refused_with_a_sentence),
