@@ -15,11 +15,11 @@
 
 int nats_line_error(struct nats_line *line, natsStatus s, char reason[NATS_REASON])
 {
-	const char *text = nats_GetLastError(NULL);
-	int n = snprintf(reason, NATS_REASON, "%s", natsStatus_GetText(s));
+	const char *status = natsStatus_GetText(s), *text = nats_GetLastError(NULL), *said;
 
-	if (text && *text && strcmp(text, natsStatus_GetText(s)) != 0)
-		(void)snprintf(reason + n, NATS_REASON - (size_t)n, ": %s", text);
+	said = text && *text == '(' ? strstr(text, "): ") : NULL; /* after "(conn.c:2088): " */
+	text = said ? said + 3 : text;
+	(void)snprintf(reason, NATS_REASON, "%s", text && *text ? text : status);
 	switch (s) {
 	case NATS_CONNECTION_AUTH_FAILED:
 	case NATS_NOT_PERMITTED:
