@@ -4,6 +4,7 @@
  * waits. Nothing here blocks, for one thread of the library delivers for all subscriptions.
  */
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -74,10 +75,11 @@ void nats_on_library_error(natsConnection *nc, natsSubscription *sub, natsStatus
 	(void)natsConnection_GetLastError(nc, &text);
 	nats_line_lock(line);
 	n = ++line->refusals;
+	/* The 1st, 2nd, 4th, 8th...: it may come for each message. Under the mutex the log is there. */
+	if ((n & (n - 1)) == 0 && !line->gone)
+		log_warn(line->log, "server complains", "reason=%s text=%s times=%" PRIu64,
+			 natsStatus_GetText(s), text ? text : "", n);
 	nats_line_unlock(line);
-	if ((n & (n - 1)) == 0) /* the 1st, 2nd, 4th, 8th...: it may come for each message */
-		log_warn(line->log, "server complains", "reason=%s text=%s times=%llu",
-			 natsStatus_GetText(s), text ? text : "", (unsigned long long)n);
 }
 
 void nats_on_library_closed(natsConnection *nc, void *closure)
