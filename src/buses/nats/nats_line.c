@@ -16,7 +16,10 @@
 
 #include "buses/nats/nats_line_internal.h"
 
-enum { JOIN_S = 1 };
+enum { JOIN_S = 1, CLOSE_MS = 500 };
+
+/* Lines whose thread may use the library; the loop's. A thread that is left behind stays among them. */
+static size_t lines_started;
 
 void nats_line_lock(struct nats_line *line)
 {
@@ -206,6 +209,7 @@ int nats_line_start(struct nats_line *line)
 		return -rc;
 	}
 	line->started = true;
+	lines_started++;
 	return 0;
 }
 
@@ -321,7 +325,9 @@ static void join(struct nats_line *line)
 		close_now(line);
 	(void)clock_gettime(CLOCK_REALTIME, &until);
 	until.tv_sec += JOIN_S;
-	if (pthread_timedjoin_np(line->thread, NULL, &until) != 0)
+	if (pthread_timedjoin_np(line->thread, NULL, &until) == 0)
+		lines_started--;
+	else
 		(void)pthread_detach(line->thread);
 }
 
@@ -334,6 +340,9 @@ struct nats_line *nats_line_destroy(struct nats_line *line)
 	nats_line_unlock(line);
 	if (line->started)
 		join(line);
+	/* The library's own threads end, too: they must not meet the process's exit. */
+	if (line->started && !lines_started)
+		(void)nats_CloseAndWait(CLOSE_MS);
 	nats_line_unref(line);
 	return NULL;
 }
