@@ -9,6 +9,7 @@
 #include "buses/nats/nats.h"
 
 #include <errno.h>
+#include <inttypes.h>
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -35,12 +36,31 @@ static void fill_wants(struct nats *n)
 		struct str topic = str_make(want->topic, want->n);
 
 		if (nats_batch_is_full(&n->batch) ||
-		    nats_batch_begin(&n->batch, want->on ? NATS_SUB : NATS_UNSUB, topic, NULL) < 0)
+		    nats_batch_begin(&n->batch, want->kind, topic, NULL) < 0)
 			return;
+		if (want->kind == NATS_PUB)
+			(void)buf_add(&n->batch.bytes, STR("+ACK"));
 		(void)nats_batch_end(&n->batch);
 		list_del(it);
 		free(want);
 	}
+}
+
+/* A stream brings commands as they are asked for, so that they never pile up here. */
+static void fill_pull(struct nats *n)
+{
+	struct nats_commands_stats in;
+	uint64_t due;
+
+	nats_commands_stats(n->commands, &in);
+	due = n->pulled > in.come ? n->pulled - in.come : 0;
+	if (!n->conf->jetstream.stream || n->paused || due > NATS_PULL_MAX / 2 ||
+	    nats_batch_is_full(&n->batch) ||
+	    nats_batch_begin(&n->batch, NATS_PULL, STR(""), NULL) < 0)
+		return;
+	(void)buf_addf(&n->batch.bytes, "{\"batch\":%" PRIu64 "}", NATS_PULL_MAX - due);
+	(void)nats_batch_end(&n->batch);
+	n->pulled = in.come + NATS_PULL_MAX;
 }
 
 void nats_round(struct nats *n, bool ping)
@@ -49,6 +69,7 @@ void nats_round(struct nats *n, bool ping)
 		return;
 	nats_batch_clear(&n->batch);
 	fill_wants(n);
+	fill_pull(n);
 	nats_outbox_fill(n->outbox, &n->batch, n->max_payload);
 	if (n->batch.n || ping)
 		nats_line_round(n->line, &n->batch, n->conf->dead_ms * 2);
@@ -64,6 +85,14 @@ static void on_pump(void *arg)
 
 void nats_round_done(struct nats *n, struct nats_batch *batch)
 {
+	for (size_t i = 0; i < batch->n; i++) {
+		if (batch->entries[i].kind == NATS_STORE &&
+		    batch->entries[i].result == -EHOSTUNREACH) {
+			/* What it did store before is known by its id when it comes again. */
+			nats_link_lost(n, "its stream is gone");
+			return;
+		}
+	}
 	for (size_t i = 0; i < batch->n && n->up; i++) {
 		const struct nats_entry *entry = &batch->entries[i];
 
@@ -111,6 +140,29 @@ static void on_touched(void *arg, struct str dialog)
 	struct nats *n = arg;
 
 	nats_outbox_touched(n->outbox, dialog);
+}
+
+static int want(struct nats *n, enum nats_kind kind, struct str topic)
+{
+	struct nats_want *w = malloc(sizeof(*w) + topic.n);
+
+	if (!w)
+		return -ENOMEM;
+	w->kind = kind;
+	w->n = topic.n;
+	memcpy(w->topic, topic.p, topic.n);
+	list_add_tail(&n->wants, &w->link);
+	on_ready(n);
+	return 0;
+}
+
+/* Without memory it is brought again, and known. */
+static void on_acknowledge(void *arg, const char *reply)
+{
+	struct nats *n = arg;
+
+	if (n->up)
+		(void)want(n, NATS_PUB, str_from(reply));
 }
 
 /* A response that no engine gave: it has no number, as it is in no stream. */
@@ -174,6 +226,9 @@ static int make_parts(struct nats *n)
 					      .log = n->env.log,
 					      .node = str_from(n->env.node),
 					      .hold_ms = n->conf->hold_ms,
+					      .prefix = n->conf->jetstream.stream
+								? n->conf->jetstream.prefix
+								: NULL,
 					      .settle = on_settle,
 					      .writable = on_writable,
 					      .ready = on_ready,
@@ -182,6 +237,9 @@ static int make_parts(struct nats *n)
 						  .loop = n->env.loop,
 						  .log = n->env.log,
 						  .answer = on_answer,
+						  .acknowledge = n->conf->jetstream.stream
+									 ? on_acknowledge
+									 : NULL,
 						  .touched = on_touched,
 						  .arg = n };
 
@@ -279,20 +337,11 @@ static struct str dialog_of(struct str topic)
 static int nats_listen(void *self, struct str topic, bool on)
 {
 	struct nats *n = self;
-	struct nats_want *want;
 	int rc = on ? nats_outbox_opened(n->outbox, dialog_of(topic)) : 0;
 
 	if (!on)
 		nats_outbox_ended(n->outbox, dialog_of(topic));
-	want = rc == 0 ? malloc(sizeof(*want) + topic.n) : NULL;
-	if (!want)
-		return rc < 0 ? rc : -ENOMEM;
-	want->on = on;
-	want->n = topic.n;
-	memcpy(want->topic, topic.p, topic.n);
-	list_add_tail(&n->wants, &want->link);
-	on_ready(n);
-	return 0;
+	return rc < 0 ? rc : want(n, on ? NATS_SUB : NATS_UNSUB, topic);
 }
 
 static void nats_settle(void *self, uint64_t tag, int result)
@@ -306,7 +355,10 @@ static void nats_pause(void *self, bool on)
 {
 	struct nats *n = self;
 
+	n->paused = on;
 	nats_commands_pause(n->commands, on);
+	if (!on)
+		on_ready(n);
 }
 
 static size_t nats_stats(void *self, struct port_stat *ret, size_t max)
@@ -323,6 +375,8 @@ static size_t nats_stats(void *self, struct port_stat *ret, size_t max)
 		{ "rounds", "Round trips (PING and PONG) that confirmed messages or life.", false,
 		  n->rounds },
 		{ "no_responders", "Answers that nobody listens (503).", false, out.no_responders },
+		{ "not_stored", "Messages that the stream did not take at once.", false,
+		  out.not_stored },
 		{ "held", "Messages of topics that nobody listens to, now.", true, out.held },
 		{ "in_flight", "Messages published and not confirmed, now.", true, out.in_flight },
 		{ "topics", "Topics that something is known of, now.", true, out.topics },
@@ -346,7 +400,7 @@ static size_t nats_stats(void *self, struct port_stat *ret, size_t max)
 
 const struct port_ops nats_bus_ops = {
 	.name = "nats",
-	.roles = PORT_BUS,
+	.roles = PORT_BUS | PORT_REDELIVERS,
 	.create = nats_create,
 	.start = nats_start,
 	.send = nats_send,

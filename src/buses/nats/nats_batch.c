@@ -50,6 +50,20 @@ int nats_batch_begin(struct nats_batch *b, enum nats_kind kind, struct str subje
 	return 0;
 }
 
+int nats_batch_id(struct nats_batch *b, struct str id)
+{
+	struct nats_entry *entry = &b->entries[b->n];
+	int rc = buf_reserve(&b->bytes, id.n + 1);
+
+	if (rc < 0)
+		return rc;
+	entry->id = entry->data;
+	(void)buf_add(&b->bytes, id);
+	(void)buf_addc(&b->bytes, '\0');
+	entry->data += id.n + 1;
+	return 0;
+}
+
 size_t nats_batch_end(struct nats_batch *b)
 {
 	struct nats_entry *entry = &b->entries[b->n++];
@@ -65,5 +79,7 @@ void nats_batch_undo(struct nats_batch *b)
 
 struct str nats_batch_subject(const struct nats_batch *b, const struct nats_entry *entry)
 {
-	return str_make(buf_str(&b->bytes).p + entry->subject, entry->data - entry->subject - 1);
+	const char *subject = buf_str(&b->bytes).p + entry->subject;
+
+	return str_make(subject, (entry->id ? entry->id : entry->data) - entry->subject - 1);
 }

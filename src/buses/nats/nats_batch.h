@@ -16,6 +16,8 @@ enum nats_kind {
 	NATS_UNSUB, /* end that */
 	NATS_PUB,   /* publish */
 	NATS_PROBE, /* publish, and tell whether anybody listens: -EHOSTUNREACH if not */
+	NATS_STORE, /* publish into the stream and wait for its word: also -EIO, -ETIMEDOUT */
+	NATS_PULL,  /* ask the consumer for more: the payload says how many */
 };
 
 enum {
@@ -28,6 +30,7 @@ struct nats_entry {
 	enum nats_kind kind;
 	int result;          /* of the round, 0 if all went well; a negative errno */
 	size_t subject;      /* offset in bytes, ends in NUL */
+	size_t id;           /* NATS_STORE: the message's id, the same */
 	size_t data, n_data; /* the payload */
 	void *owner;         /* the loop's own */
 };
@@ -45,6 +48,8 @@ void nats_batch_clear(struct nats_batch *b);
 bool nats_batch_is_full(const struct nats_batch *b);
 /* Begins an entry, which counts only when nats_batch_end was called: 0, -ENOMEM, -ENOBUFS. */
 int nats_batch_begin(struct nats_batch *b, enum nats_kind kind, struct str subject, void *owner);
+/* NATS_STORE: the id that the stream knows the message by, right after nats_batch_begin. */
+int nats_batch_id(struct nats_batch *b, struct str id);
 /* Ends it: what was appended to `bytes` since is its payload, whose length is returned. */
 size_t nats_batch_end(struct nats_batch *b);
 /* Takes the ended entry away again. */

@@ -17,6 +17,8 @@ struct command {
 	struct list link; /* nats_commands.taken or .waiting */
 	natsMsg *msg;
 	unsigned tries;
+	size_t n;
+	char topic[]; /* "commands_<dialog>" */
 };
 
 struct nats_commands {
@@ -30,6 +32,32 @@ struct nats_commands {
 	struct nats_commands_stats stats;
 };
 
+/* NULL: no memory. */
+static struct command *command_create(const struct nats_commands *c, natsMsg *msg)
+{
+	struct str name = str_from(natsMsg_GetSubject(msg)), prefix = STR("");
+	struct command *command;
+
+	while (c->opt.acknowledge && name.p) { /* PREFIX.commands.<dialog> */
+		struct str part = str_cut(&name, '.');
+
+		prefix = STR("commands_");
+		if (!name.p) {
+			name = part;
+			break;
+		}
+	}
+	command = calloc(1, sizeof(*command) + prefix.n + name.n + 1);
+	if (!command)
+		return NULL;
+	list_init(&command->link);
+	command->msg = msg;
+	command->n = prefix.n + name.n;
+	memcpy(command->topic, prefix.p, prefix.n);
+	memcpy(command->topic + prefix.n, name.p, name.n);
+	return command;
+}
+
 static void command_free(struct command *command)
 {
 	list_del(&command->link);
@@ -39,12 +67,37 @@ static void command_free(struct command *command)
 
 static struct str topic_of(const struct command *command)
 {
-	return str_from(natsMsg_GetSubject(command->msg));
+	return str_make(command->topic, command->n);
 }
 
 static struct str dialog_of(const struct command *command)
 {
 	return str_skip(topic_of(command), sizeof("commands_") - 1);
+}
+
+/* It is done with for good. */
+static void finish(struct nats_commands *c, struct command *command)
+{
+	const char *reply = natsMsg_GetReply(command->msg);
+
+	if (c->opt.acknowledge && reply)
+		c->opt.acknowledge(c->opt.arg, reply);
+	command_free(command);
+}
+
+/*
+ * $JS.ACK.<stream>.<consumer>.<how often delivered>.<3 numbers>.<pending>, or, of newer servers,
+ * with two parts more in front of the stream.
+ */
+static bool is_redelivered(const struct nats_commands *c, const struct command *command)
+{
+	struct str rest = str_from(natsMsg_GetReply(command->msg)), parts[12];
+	uint64_t times = 0;
+	size_t n = 0;
+
+	while (c->opt.acknowledge && rest.p && n < 12)
+		parts[n++] = str_cut(&rest, '.');
+	return n >= 9 && str_u64(parts[n > 9 ? 6 : 4], &times) == 0 && times > 1;
 }
 
 static struct str text_of(const struct command *command)
@@ -99,7 +152,7 @@ static bool done_with(struct nats_commands *c, struct command *command, struct s
 		c->stats.lost++;
 		answer(c, command, id, 503, refusal(rc));
 	}
-	command_free(command);
+	finish(c, command);
 	return true;
 }
 
@@ -108,6 +161,7 @@ static bool deliver(struct nats_commands *c, struct command *command,
 {
 	struct delivery d = { .kind = MSG_COMMAND,
 			      .tag = (uint64_t)(uintptr_t)command,
+			      .flags = is_redelivered(c, command) ? MSG_REDELIVERED : 0,
 			      .topic = topic_of(command),
 			      .type = envelope->method,
 			      .target = envelope->url,
@@ -132,12 +186,12 @@ static bool offer(struct nats_commands *c, struct command *command)
 	if (rc < 0) {
 		c->stats.unreadable++;
 		answer(c, command, STR(""), 400, e.text);
-		command_free(command);
+		finish(c, command);
 		return true;
 	}
 	if (envelope.dummy) {
 		c->stats.dummies++;
-		command_free(command);
+		finish(c, command);
 	} else {
 		done = deliver(c, command, &envelope);
 	}
@@ -160,15 +214,14 @@ static bool topic_waits(const struct nats_commands *c, struct str topic, const s
 
 static void come(struct nats_commands *c, natsMsg *msg)
 {
-	struct command *command = calloc(1, sizeof(*command));
+	struct command *command = command_create(c, msg);
 
+	c->stats.come++;
 	if (!command) {
 		c->stats.lost++;
 		natsMsg_Destroy(msg);
 		return;
 	}
-	command->msg = msg;
-	list_init(&command->link);
 	if ((c->n_waiting && topic_waits(c, topic_of(command), NULL)) || !offer(c, command))
 		wait(c, command);
 }
@@ -243,7 +296,7 @@ void nats_commands_settle(struct nats_commands *c, uint64_t tag, int result)
 	} else {
 		if (result < 0 && !c->stopped)
 			refused(c, command, result);
-		command_free(command);
+		finish(c, command);
 	}
 	task_defer(&c->more);
 }

@@ -27,6 +27,11 @@ struct nats_commands_options {
 	struct nats_line *line; /* where they are taken from; outlives us */
 	/* A definite answer of our own on responses_<dialog>. Borrowed. */
 	void (*answer)(void *arg, struct str dialog, struct str id, int status, struct str text);
+	/*
+	 * A message is done with, however: a stream does not bring it again. NULL: core NATS, whose
+	 * subjects are topics; else their last part is the dialog.
+	 */
+	void (*acknowledge)(void *arg, const char *reply);
 	/* The dialog's client has shown itself. */
 	void (*touched)(void *arg, struct str dialog);
 	void *arg;
@@ -34,6 +39,7 @@ struct nats_commands_options {
 
 struct nats_commands_stats {
 	uint64_t dummies, unreadable, unknown, lost;
+	uint64_t come;    /* messages taken from the line */
 	uint64_t waiting; /* now */
 };
 

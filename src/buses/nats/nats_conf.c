@@ -67,6 +67,47 @@ static bool valid_failover(struct str s)
 	return nats_url_parse(s, &url) == 0 && !url.user.n;
 }
 
+/* What a stream's or a consumer's name may not hold would end its part of an API subject. */
+static bool valid_token(struct str s)
+{
+	return valid_name(s) && str_find(s, '.') == s.n;
+}
+
+#define TOKEN_MUST "1 to 64 of A-Z a-z 0-9 _ -"
+
+static const struct conf_word storages[] = {
+	{ "file", NATS_STORAGE_FILE },
+	{ "memory", NATS_STORAGE_MEMORY },
+	{ 0 },
+};
+
+static const struct conf_key stream_keys[] = {
+	{ "stream", CONF_STRING, offsetof(struct nats_stream_conf, stream), .valid = valid_token,
+	  .must = TOKEN_MUST,
+	  .doc = "The stream to publish into and to take commands from: with it, delivery is at "
+		 "least once. Made if the server has none of that name. Not given: core NATS." },
+	{ "prefix", CONF_STRING, offsetof(struct nats_stream_conf, prefix), .def = "voxbus",
+	  .valid = valid_token, .must = TOKEN_MUST,
+	  .doc = "With a stream the subjects are PREFIX.apps.<application>, "
+		 "PREFIX.events.<dialog>, "
+		 "PREFIX.commands.<dialog> and PREFIX.responses.<dialog>, as a stream can't have "
+		 "events_*." },
+	{ "storage", CONF_ENUM, offsetof(struct nats_stream_conf, storage), .def = "file",
+	  .words = storages, .doc = "Where a stream that we make is kept." },
+	{ "max_age", CONF_DURATION, offsetof(struct nats_stream_conf, max_age_ms), .def = "1d",
+	  .min = 60000, .max = UINT64_C(31536000000),
+	  .doc = "How long it keeps a message, in a stream that we make." },
+	{ "max_bytes", CONF_SIZE, offsetof(struct nats_stream_conf, max_bytes), .def = "1GiB",
+	  .min = 1 << 20, .max = UINT64_C(1) << 50,
+	  .doc = "How large it gets before the oldest are dropped, in a stream that we make." },
+	{ "replicas", CONF_U64, offsetof(struct nats_stream_conf, replicas), .def = "1", .min = 1,
+	  .max = 5, .doc = "On how many servers of a cluster it is, in a stream that we make." },
+	{ 0 },
+};
+
+static const struct conf_table stream_table = { "jetstream", sizeof(struct nats_stream_conf),
+						stream_keys };
+
 static const struct conf_key keys[] = {
 	{ "name", CONF_STRING, offsetof(struct nats_conf, name), .required = true,
 	  .valid = valid_name, .must = VALID_NAME_MUST,
@@ -108,6 +149,8 @@ static const struct conf_key keys[] = {
 	  .doc = "How long after a call's end its events and responses wait for somebody to "
 		 "subscribe; then they are dropped, and counted as lost. While the call lives they "
 		 "wait." },
+	{ "jetstream", CONF_TABLE, offsetof(struct nats_conf, jetstream), .table = &stream_table,
+	  .doc = "Delivery at least once, by a stream of JetStream." },
 	{ 0 },
 };
 
@@ -154,6 +197,11 @@ static int nats_check(const void *arg, const struct conf_where *where, struct er
 		rc = check_login(conf, &url, where, e);
 	if (rc < 0)
 		return rc;
+	if (conf->jetstream.stream && conf->queue)
+		return conf_fail(
+			where, "queue", e,
+			"queue is set, must be left out with jetstream.stream: each daemon "
+			"has a consumer of its own");
 	if (conf->stale_ms <= conf->ping_ms)
 		return conf_fail(where, "stale", e, "stale is not over ping, must be longer");
 	if (conf->dead_ms <= conf->stale_ms)

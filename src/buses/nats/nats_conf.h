@@ -5,6 +5,15 @@
 
 #include "config/tls_conf.h"
 
+enum nats_storage { NATS_STORAGE_FILE, NATS_STORAGE_MEMORY };
+
+struct nats_stream_conf {
+	char *stream; /* NULL: core NATS */
+	char *prefix; /* the first part of all subjects */
+	int storage;  /* enum nats_storage; this and what follows: of a stream that we make */
+	uint64_t max_age_ms, max_bytes, replicas;
+};
+
 struct nats_conf {
 	char *name;
 	char *url; /* nats:// or tls://; may hold a user and a password, or a token: not for logs */
@@ -17,6 +26,7 @@ struct nats_conf {
 	uint64_t connect_timeout_ms;
 	uint64_t ping_ms, stale_ms, dead_ms; /* ping < stale < dead */
 	uint64_t hold_ms;
+	struct nats_stream_conf jetstream;
 };
 
 extern const struct conf_table nats_conf;

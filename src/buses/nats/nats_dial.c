@@ -212,6 +212,8 @@ int nats_line_dial(struct nats_line *line)
 	set_connection(line, nc);
 	greet(line, nc);
 	rc = nats_line_open_inbox(line, nc);
+	if (rc == 0 && line->conf->jetstream.stream)
+		rc = nats_line_open_stream(line, nc);
 	if (rc < 0)
 		nats_line_hang_up(line);
 	return rc;

@@ -15,8 +15,14 @@ void nats_on_incoming(natsConnection *nc, natsSubscription *sub, natsMsg *msg, v
 {
 	struct nats_line *line = closure;
 	size_t bytes = (size_t)natsMsg_GetDataLength(msg);
+	const char *status;
 	bool taken;
 
+	/* The end of a pull, and the like: no message of anybody's. */
+	if (!bytes && natsMsgHeader_Get(msg, "Status", &status) == NATS_OK) {
+		natsMsg_Destroy(msg);
+		return;
+	}
 	nats_line_lock(line);
 	taken = !line->gone && line->n_incoming < NATS_INCOMING_MESSAGES &&
 		line->incoming_bytes + bytes <= NATS_INCOMING_BYTES;
@@ -49,6 +55,21 @@ static bool entry_of(struct nats_line *line, const char *subject, size_t *ret)
 	return number && number == line->round_now && index < line->batch->n;
 }
 
+/* {"stream":"S","seq":1} or {"error":{"code":503,"description":"..."}}, or 503: nobody listens. */
+static void answer(struct nats_line *line, struct nats_entry *entry, bool nobody, natsMsg *msg)
+{
+	struct str text = str_make(natsMsg_GetData(msg), (size_t)natsMsg_GetDataLength(msg));
+	bool store = entry->kind == NATS_STORE;
+
+	if (store && entry->result != -EINPROGRESS)
+		return; /* a second answer */
+	if (nobody)
+		entry->result = -EHOSTUNREACH;
+	else if (store)
+		entry->result = str_find_str(text, STR("\"error\"")) < text.n ? -EIO : 0;
+	line->unstored -= store;
+}
+
 void nats_on_answer(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure)
 {
 	struct nats_line *line = closure;
@@ -57,8 +78,8 @@ void nats_on_answer(natsConnection *nc, natsSubscription *sub, natsMsg *msg, voi
 
 	nats_line_lock(line);
 	if (nc == line->nc) {
-		if (nobody && entry_of(line, natsMsg_GetSubject(msg), &index))
-			line->batch->entries[index].result = -EHOSTUNREACH;
+		if (entry_of(line, natsMsg_GetSubject(msg), &index))
+			answer(line, &line->batch->entries[index], nobody, msg);
 		line->answered++;
 		(void)pthread_cond_broadcast(&line->cond);
 	}

@@ -80,6 +80,10 @@ int nats_line_create(const struct nats_line_options *options, struct nats_line *
 	line->events = options->events;
 	line->arg = options->arg;
 	(void)snprintf(line->client, sizeof(line->client), "%s", options->client);
+	(void)snprintf(line->durable, sizeof(line->durable), "%.150s", options->client);
+	for (char *p = line->durable; *p; p++)
+		if (strchr("./*> \t", *p))
+			*p = '_';
 	map_init(&line->heard);
 	(void)pthread_mutex_init(&line->mutex, NULL);
 	(void)pthread_cond_init(&line->cond, NULL);

@@ -28,6 +28,7 @@ struct nats_line {
 	const struct nats_line_events *events;
 	void *arg;
 	char client[200];
+	char durable[160]; /* our consumer's name, with JetStream */
 
 	/* The loop's alone. */
 	pthread_t thread;
@@ -35,7 +36,7 @@ struct nats_line {
 
 	/* The thread's alone. */
 	struct map heard;
-	natsSubscription *inbox_sub;
+	natsSubscription *inbox_sub, *pull_sub;
 	char inbox[64];
 	uint64_t round; /* number of the batch, in its probes' inboxes */
 
@@ -60,6 +61,7 @@ struct nats_line {
 	natsConnection *nc;
 	unsigned breaking;  /* threads that are closing nc */
 	uint64_t round_now; /* whose answers count; 0: nobody's */
+	size_t unstored;    /* entries whose stream has not said a word */
 	int64_t answered;   /* calls of nats_on_answer on this connection */
 	natsMsg **incoming; /* a ring of NATS_INCOMING_MESSAGES */
 	size_t first, n_incoming, incoming_bytes;
@@ -85,6 +87,11 @@ int nats_line_error(struct nats_line *line, natsStatus s, char reason[NATS_REASO
 int nats_line_run(struct nats_line *line);
 void nats_line_forget(struct nats_line *line); /* all subscriptions */
 int nats_line_open_inbox(struct nats_line *line, natsConnection *nc);
+/* nats_stream.c */
+int nats_line_open_stream(struct nats_line *line, natsConnection *nc);
+natsStatus nats_line_store(struct nats_line *line, natsConnection *nc, size_t index,
+			   const char *reply);
+natsStatus nats_line_pull(struct nats_line *line, natsConnection *nc, struct str order);
 /* nats_incoming.c: callbacks; closure is the line. Each subscription and connection holds a reference. */
 void nats_on_incoming(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure);
 void nats_on_answer(natsConnection *nc, natsSubscription *sub, natsMsg *msg, void *closure);

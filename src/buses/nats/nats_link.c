@@ -99,8 +99,7 @@ static void on_refused(struct nats *n, int rc, const char *reason)
 		set_state(n, PORT_FAILED, "no agreement with %.*s (%s): is it NATS, does TLS fit?",
 			  STR_ARG(server), reason);
 	else if (rc == -EINVAL)
-		set_state(n, PORT_FAILED, "%.*s: %s: look at url, credentials, nkey and tls",
-			  STR_ARG(server), reason);
+		set_state(n, PORT_FAILED, "%.*s: %s", STR_ARG(server), reason);
 	else
 		set_state(n, PORT_DOWN, "%.*s does not answer (%s)", STR_ARG(server), reason);
 	next_server(n);
@@ -111,6 +110,7 @@ static void on_connected(void *arg, int rc, const char *reason,
 			 const struct nats_greeting *greeting)
 {
 	struct nats *n = arg;
+	struct nats_commands_stats in;
 
 	if (n->stopping)
 		return;
@@ -122,7 +122,9 @@ static void on_connected(void *arg, int rc, const char *reason,
 	n->outdated = false;
 	n->connects++;
 	n->attempts = 0;
-	n->life_ms = loop_now(n->env.loop);
+	n->up_ms = n->life_ms = loop_now(n->env.loop);
+	nats_commands_stats(n->commands, &in);
+	n->pulled = in.come;
 	n->max_payload = greeting->max_payload;
 	if (!greeting->headers && !n->headers_said)
 		log_warn(n->env.log, "server too old", "server=%.*s then=%s", STR_ARG(host_port(n)),
@@ -135,10 +137,13 @@ static void on_connected(void *arg, int rc, const char *reason,
 
 /* ---- giving up */
 
-static void link_lost(struct nats *n, const char *reason)
+void nats_link_lost(struct nats *n, const char *reason)
 {
 	if (!n->up)
 		return;
+	if (loop_now(n->env.loop) - n->up_ms >= NATS_PROVEN_MS)
+		backoff_reset(&n->backoff);
+	n->attempts = servers(n); /* not at once */
 	n->up = false;
 	n->outdated = nats_line_is_busy(n->line);
 	nats_forget(n);
@@ -152,7 +157,7 @@ static void on_lost(void *arg, const char *reason)
 	struct nats *n = arg;
 
 	if (!n->stopping)
-		link_lost(n, reason);
+		nats_link_lost(n, reason);
 }
 
 static void on_round(void *arg, struct nats_batch *batch, int rc, const char *reason)
@@ -168,12 +173,11 @@ static void on_round(void *arg, struct nats_batch *batch, int rc, const char *re
 		return;
 	}
 	if (rc < 0) {
-		link_lost(n, reason);
+		nats_link_lost(n, reason);
 		return;
 	}
 	n->rounds++;
 	n->life_ms = loop_now(n->env.loop);
-	backoff_reset(&n->backoff);
 	port_set_state(n->port, PORT_UP, "");
 	nats_round_done(n, batch);
 }
@@ -193,7 +197,7 @@ static void on_tick(void *arg)
 	}
 	if (silent >= n->conf->dead_ms) {
 		nats_line_break(n->line);
-		link_lost(n, "it has fallen silent");
+		nats_link_lost(n, "it has fallen silent");
 	} else if (silent >= n->conf->stale_ms) {
 		set_state(n, PORT_STALE, "%.*s has not answered for %" PRIu64 " ms",
 			  STR_ARG(host_port(n)), n->conf->stale_ms);
@@ -206,6 +210,8 @@ static void on_messages(void *arg)
 
 	if (!n->stopping)
 		nats_commands_come(n->commands);
+	if (n->conf->jetstream.stream && n->up)
+		task_defer(&n->pump); /* more may be asked for */
 }
 
 static void on_ended(void *arg)

@@ -17,6 +17,8 @@
 #include "buses/nats/nats_outbox_internal.h"
 #include "envelope/envelope.h"
 
+enum { SUBJECT_MAX = 256 };
+
 int nats_outbox_create(const struct nats_outbox_options *options, struct nats_outbox **ret)
 {
 	struct nats_outbox *o = calloc(1, sizeof(*o));
@@ -90,6 +92,9 @@ static bool has_room(const struct nats_outbox *o, const struct topic *t)
 {
 	if (t->state == TOPIC_OPEN)
 		return o->link_n < NATS_LINK_MESSAGES && o->link_bytes < NATS_LINK_BYTES;
+	/* A stream's are not dropped. */
+	if (o->opt.prefix && (o->held_n >= NATS_HELD_MESSAGES || o->held_bytes >= NATS_HELD_BYTES))
+		return false;
 	return t->n_waiting < NATS_HELD_OF_TOPIC;
 }
 
@@ -211,6 +216,8 @@ void nats_outbox_touched(struct nats_outbox *o, struct str dialog)
 
 void nats_outbox_trim(struct nats_outbox *o)
 {
+	if (o->opt.prefix)
+		return;
 	list_for_each_safe (it, &o->held) {
 		struct topic *t = container_of(it, struct topic, held);
 
@@ -232,11 +239,49 @@ static void give_up(struct nats_outbox *o, struct parcel *p, const char *why)
 	nats_parcel_settle(o, p, 0);
 }
 
+/* "events_<d>" is PREFIX.events.<d> in a stream, "<application>" PREFIX.apps.<application>. */
+static struct str stored_subject(const struct nats_outbox *o, const struct msg *msg,
+				 char text[SUBJECT_MAX])
+{
+	struct str rest = msg->topic, kind = STR("apps");
+	int n;
+
+	if (msg->kind != MSG_ANNOUNCE)
+		kind = str_cut(&rest, '_');
+	n = snprintf(text, SUBJECT_MAX, "%s.%.*s.%.*s", o->opt.prefix, STR_ARG(kind),
+		     STR_ARG(rest));
+	return str_make(text, n < SUBJECT_MAX ? (size_t)n : 0);
+}
+
+/* The same for the same message, in whatever run of ours: a dialog's id never comes again. */
+static int put_id(struct nats_batch *batch, const struct msg *msg)
+{
+	char id[SUBJECT_MAX];
+	const char *kind = msg->kind == MSG_EVENT ? "e" : msg->kind == MSG_REPLY ? "r" : "a";
+	int n = snprintf(id, sizeof(id), "%.*s:%s:%" PRIu64, STR_ARG(msg->dialog), kind,
+			 msg->kind == MSG_ANNOUNCE ? 0 : msg->seq);
+
+	return nats_batch_id(batch, str_make(id, n < SUBJECT_MAX ? (size_t)n : 0));
+}
+
+static int put_head(struct nats_outbox *o, struct parcel *p, enum nats_kind kind,
+		    struct nats_batch *batch)
+{
+	char text[SUBJECT_MAX];
+	int rc;
+
+	if (!o->opt.prefix)
+		return nats_batch_begin(batch, kind, p->topic->node.key, p);
+	rc = nats_batch_begin(batch, kind, stored_subject(o, p->msg, text), p);
+	/* What has no number of the hub's is new each time. */
+	return rc < 0 || p->own ? rc : put_id(batch, p->msg);
+}
+
 /* 0: it is in the batch, or given up; else it is to stay where it was. */
 static int put(struct nats_outbox *o, struct parcel *p, enum nats_kind kind,
 	       struct nats_batch *batch, size_t max_payload)
 {
-	int rc = nats_batch_begin(batch, kind, p->topic->node.key, p);
+	int rc = put_head(o, p, kind, batch);
 
 	if (rc == 0)
 		rc = envelope_add(&batch->bytes, p->msg, o->opt.node, 0);
@@ -262,7 +307,9 @@ static bool fill_from(struct nats_outbox *o, struct topic *t, struct nats_batch 
 		      size_t max_payload)
 {
 	bool open = t->state == TOPIC_OPEN;
-	enum nats_kind kind = open && !t->announces ? NATS_PUB : NATS_PROBE;
+	enum nats_kind kind = o->opt.prefix           ? NATS_STORE
+			      : open && !t->announces ? NATS_PUB
+						      : NATS_PROBE;
 
 	while (t->n_waiting) {
 		size_t before = batch->n;
@@ -325,18 +372,26 @@ static void answered(struct nats_outbox *o, struct parcel *p, int result)
 	nats_topic_rest(t);
 }
 
+/* It may be taken later: nobody listens yet, or the stream does not store it now. */
+static bool comes_again(const struct nats_entry *entry)
+{
+	return (entry->kind == NATS_PROBE && entry->result == -EHOSTUNREACH) ||
+	       (entry->kind == NATS_STORE && entry->result < 0 && entry->result != -EINVAL);
+}
+
 /* From the last to the first, so that they stand in front of the others as they did. */
-static void put_back_unheard(struct nats_outbox *o, struct nats_batch *batch)
+static void put_back(struct nats_outbox *o, struct nats_batch *batch)
 {
 	for (size_t i = batch->n; i-- > 0;) {
 		struct nats_entry *entry = &batch->entries[i];
 		struct parcel *p = entry->owner;
 
-		if (entry->kind != NATS_PROBE || entry->result != -EHOSTUNREACH)
+		if (!comes_again(entry))
 			continue;
 		list_del(&p->link);
 		uncount(o, p);
-		o->no_responders++;
+		o->no_responders += entry->result == -EHOSTUNREACH;
+		o->not_stored += entry->kind == NATS_STORE;
 		if (p->topic->state != TOPIC_HELD)
 			nats_topic_hold(p->topic);
 		nats_topic_push_back(p->topic, p);
@@ -358,14 +413,12 @@ void nats_outbox_confirmed(struct nats_outbox *o, struct nats_batch *batch)
 	for (size_t i = 0; i < batch->n; i++) {
 		struct nats_entry *entry = &batch->entries[i];
 
-		if (entry->kind != NATS_PUB && entry->kind != NATS_PROBE)
-			continue;
-		if (entry->kind == NATS_PROBE && entry->result == -EHOSTUNREACH)
+		if (!entry->owner || comes_again(entry))
 			continue;
 		uncount(o, entry->owner);
 		answered(o, entry->owner, entry->result);
 	}
-	put_back_unheard(o, batch);
+	put_back(o, batch);
 	room_again(o);
 }
 
@@ -373,6 +426,7 @@ void nats_outbox_stats(const struct nats_outbox *o, struct nats_outbox_stats *re
 {
 	*ret = (struct nats_outbox_stats){ .no_responders = o->no_responders,
 					   .lost = o->lost,
+					   .not_stored = o->not_stored,
 					   .held = o->held_n,
 					   .in_flight = o->link_n,
 					   .topics = o->topics.count };

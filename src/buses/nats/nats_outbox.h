@@ -29,8 +29,9 @@ struct nats_outbox;
 struct nats_outbox_options {
 	struct loop *loop;
 	const struct log *log;
-	struct str node;  /* server_id of what has no other */
-	uint64_t hold_ms; /* after the end of a dialog */
+	struct str node;    /* server_id of what has no other */
+	uint64_t hold_ms;   /* after the end of a dialog */
+	const char *prefix; /* not NULL: into a stream, whose subjects begin so; copied by nobody */
 	/* A message is done with: port_settle. Borrowed. */
 	void (*settle)(void *arg, const struct msg *msg, int result);
 	/* There is room again after -EAGAIN. */
@@ -42,6 +43,7 @@ struct nats_outbox_options {
 
 struct nats_outbox_stats {
 	uint64_t no_responders;   /* answers 503 */
+	uint64_t not_stored;      /* refused by the stream, or without its word in time */
 	uint64_t lost;            /* dropped: nobody came, or could not be published */
 	uint64_t held, in_flight; /* now: of topics that nobody hears; of the others */
 	uint64_t topics;          /* now */

@@ -57,7 +57,7 @@ struct nats_outbox {
 	size_t held_n, held_bytes; /* of topics that are not open */
 	size_t link_n, link_bytes; /* of the others, sent ones included */
 	bool full;
-	uint64_t no_responders, lost;
+	uint64_t no_responders, not_stored, lost;
 	uint64_t warned_ms; /* when it was last said that something was dropped */
 };
 

@@ -13,7 +13,11 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include <time.h>
+
 #include "buses/nats/nats_line_internal.h"
+
+enum { REPLY_SIZE = 128, STORE_S = 5 };
 
 /* ---- subscriptions */
 
@@ -92,7 +96,8 @@ void nats_line_forget(struct nats_line *line)
 	map_for_each (it, &line->heard)
 		heard_free(line, container_of(it, struct heard, node));
 	natsSubscription_Destroy(line->inbox_sub);
-	line->inbox_sub = NULL;
+	natsSubscription_Destroy(line->pull_sub);
+	line->inbox_sub = line->pull_sub = NULL;
 }
 
 int nats_line_open_inbox(struct nats_line *line, natsConnection *nc)
@@ -107,17 +112,26 @@ int nats_line_open_inbox(struct nats_line *line, natsConnection *nc)
 	natsInbox_Destroy(inbox);
 	(void)snprintf(all, sizeof(all), "%s.*.*", line->inbox);
 	s = hear(line, nc, all, nats_on_answer, NULL, &line->inbox_sub);
+	if (s == NATS_OK && line->conf->jetstream.stream) {
+		(void)snprintf(all, sizeof(all), "%s.pull", line->inbox);
+		s = hear(line, nc, all, nats_on_incoming, NULL, &line->pull_sub);
+	}
 	return s == NATS_OK ? 0 : nats_line_error(line, s, line->reason);
 }
 
 /* ---- what is in a batch */
 
+static void reply_of(const struct nats_line *line, size_t index, char reply[REPLY_SIZE])
+{
+	(void)snprintf(reply, REPLY_SIZE, "%s.%" PRIu64 ".%zu", line->inbox, line->round, index);
+}
+
 static natsStatus probe(struct nats_line *line, natsConnection *nc, const char *subject,
 			struct str data, size_t index)
 {
-	char reply[128];
+	char reply[REPLY_SIZE];
 
-	(void)snprintf(reply, sizeof(reply), "%s.%" PRIu64 ".%zu", line->inbox, line->round, index);
+	reply_of(line, index, reply);
 	return natsConnection_PublishRequest(nc, subject, reply, data.p, (int)data.n);
 }
 
@@ -127,10 +141,11 @@ static natsStatus carry_out(struct nats_line *line, natsConnection *nc, size_t i
 	const struct nats_entry *entry = &batch->entries[index];
 	struct str subject = nats_batch_subject(batch, entry);
 	struct str data = str_make(buf_str(&batch->bytes).p + entry->data, entry->n_data);
+	char reply[REPLY_SIZE];
 
 	switch (entry->kind) {
-	case NATS_SUB:
-		return subscribe(line, nc, subject);
+	case NATS_SUB: /* with JetStream its consumer hears all */
+		return line->pull_sub ? NATS_OK : subscribe(line, nc, subject);
 	case NATS_UNSUB:
 		unsubscribe(line, subject);
 		return NATS_OK;
@@ -138,6 +153,11 @@ static natsStatus carry_out(struct nats_line *line, natsConnection *nc, size_t i
 		return natsConnection_Publish(nc, subject.p, data.p, (int)data.n);
 	case NATS_PROBE:
 		return probe(line, nc, subject.p, data, index);
+	case NATS_STORE:
+		reply_of(line, index, reply);
+		return nats_line_store(line, nc, index, reply);
+	case NATS_PULL:
+		return nats_line_pull(line, nc, data);
 	}
 	return NATS_INVALID_ARG;
 }
@@ -159,6 +179,31 @@ static int entry_error(natsStatus s)
 	}
 }
 
+/*
+ * The stream says of each message whether it has it, once it is on its disk, so mostly after the
+ * PONG. What it has said nothing of in time is published again, and known by its id.
+ */
+static int await_stream(struct nats_line *line)
+{
+	struct nats_batch *batch = line->batch;
+	struct timespec until;
+	int rc = 0;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += STORE_S;
+	nats_line_lock(line);
+	while (line->unstored && !line->closed && !line->stopping && rc == 0)
+		rc = pthread_cond_timedwait(&line->cond, &line->mutex, &until);
+	for (size_t i = 0; i < batch->n; i++)
+		if (batch->entries[i].result == -EINPROGRESS)
+			batch->entries[i].result = -ETIMEDOUT;
+	rc = line->closed || line->stopping ? -ECONNREFUSED : 0;
+	nats_line_unlock(line);
+	if (rc < 0)
+		(void)snprintf(line->reason, NATS_REASON, "the server has closed the connection");
+	return rc;
+}
+
 /* Until as many answers were delivered as have arrived. */
 static int await_answers(struct nats_line *line)
 {
@@ -177,25 +222,37 @@ static int await_answers(struct nats_line *line)
 	return s == NATS_OK ? 0 : nats_line_error(line, s, line->reason);
 }
 
+/* Before anything is published: answers may come at once. */
 static void set_round(struct nats_line *line, uint64_t round)
 {
+	struct nats_batch *batch = line->batch;
+
 	nats_line_lock(line);
 	line->round_now = round;
+	line->unstored = 0;
+	for (size_t i = 0; round && i < batch->n; i++) {
+		bool store = batch->entries[i].kind == NATS_STORE;
+
+		batch->entries[i].result = store ? -EINPROGRESS : 0;
+		line->unstored += store;
+	}
 	nats_line_unlock(line);
 }
 
 static int round_of(struct nats_line *line, natsConnection *nc)
 {
 	struct nats_batch *batch = line->batch;
-	bool asked = false;
+	bool asked = false, stored = false;
 	natsStatus s;
 
 	for (size_t i = 0; i < batch->n; i++) {
 		s = carry_out(line, nc, i);
 		asked = asked || batch->entries[i].kind == NATS_PROBE;
+		stored = stored || batch->entries[i].kind == NATS_STORE;
 		if (s == NATS_OK)
 			continue;
 		nats_line_lock(line); /* where nats_on_answer writes, too */
+		line->unstored -= batch->entries[i].kind == NATS_STORE;
 		batch->entries[i].result = entry_error(s);
 		nats_line_unlock(line);
 		if (!entry_error(s))
@@ -204,7 +261,7 @@ static int round_of(struct nats_line *line, natsConnection *nc)
 	s = natsConnection_FlushTimeout(nc, (int64_t)line->wait_ms);
 	if (s != NATS_OK)
 		return nats_line_error(line, s, line->reason);
-	return asked ? await_answers(line) : 0;
+	return stored ? await_stream(line) : asked ? await_answers(line) : 0;
 }
 
 int nats_line_run(struct nats_line *line)

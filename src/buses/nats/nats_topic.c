@@ -13,6 +13,7 @@
  * go together. Which is why one that was not taken may be overtaken by the next, if a worker came
  * just between them.
  */
+#include <errno.h>
 #include <inttypes.h>
 #include <stdlib.h>
 
@@ -48,6 +49,7 @@ static struct topic *topic_create(struct nats_outbox *o, const struct msg *msg)
 	list_init(&t->waiting);
 	timer_init(&t->timer, o->opt.loop, on_timer, t);
 	t->wait_ms = NATS_RETRY_FIRST_MS;
+	t->state = o->opt.prefix ? TOPIC_OPEN : TOPIC_UNKNOWN; /* a stream always listens */
 	t->announces = msg->kind == MSG_ANNOUNCE;
 	t->ended = !t->announces && !hearing;
 	t->ended_ms = loop_now(o->opt.loop);
@@ -170,8 +172,22 @@ void nats_topic_hold(struct topic *t)
 void nats_topic_retry(struct topic *t)
 {
 	timer_stop(&t->timer);
-	set_state(t, TOPIC_UNKNOWN);
+	set_state(t, t->outbox->opt.prefix ? TOPIC_OPEN : TOPIC_UNKNOWN);
 	nats_topic_wake(t);
+}
+
+/* The hub keeps what is stored until it is stored, or till it forgets the call. */
+static void give_back(struct topic *t)
+{
+	struct nats_outbox *o = t->outbox;
+
+	timer_stop(&t->timer);
+	set_state(t, TOPIC_OPEN);
+	list_del(&t->ready);
+	list_del(&t->held);
+	while (t->n_waiting)
+		nats_parcel_settle(o, nats_topic_pull(t), -EAGAIN);
+	nats_topic_rest(t);
 }
 
 static void on_timer(void *arg)
@@ -179,7 +195,9 @@ static void on_timer(void *arg)
 	struct topic *t = arg;
 	uint64_t now = loop_now(t->outbox->opt.loop);
 
-	if (t->ended && now - t->ended_ms >= t->outbox->opt.hold_ms)
+	if (t->ended && t->outbox->opt.prefix)
+		give_back(t);
+	else if (t->ended && now - t->ended_ms >= t->outbox->opt.hold_ms)
 		nats_topic_drop(t, "nobody has subscribed to it");
 	else
 		nats_topic_retry(t);

@@ -8,6 +8,7 @@
 //   {"op": "work", "application": "hello", "queue": "q", "late_ms": 0, "silent": true}
 //     a worker as the old library has it: for each AppStart a DUMMY first, then events_ and responses_
 //   {"op": "stream", "stream": "S", "subject": "x", "durable": "d"}    consumes from JetStream, with acks
+//   {"op": "delete", "stream": "S"}
 //
 // It prints {"op": "ready"}, {"op": "done", "of": ...} and {"subject": ..., "data": ..., "at": ms, "n": serial}.
 import { createRequire } from "node:module";
@@ -59,6 +60,7 @@ async function stream({ stream: name, subject, durable }) {
 
 const ops = {
   sub, work, stream,
+  delete: async ({ stream: name }) => (await nc.jetstreamManager()).streams.delete(name),
   unsub: ({ subject }) => subscriptions.get(subject).unsubscribe(),
   pub: ({ subject, data }) => nc.publish(subject, codec.encode(data)),
   flush: () => nc.flush(),

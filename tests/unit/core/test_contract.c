@@ -8,7 +8,7 @@
 
 #include "contract.h"
 
-enum { TURNS = 20000, IDLE_TURNS = 60, FEW = 12 };
+enum { TURNS = 20000, IDLE_TURNS = 60, FEW = 16 };
 
 static const struct contract_row *const rows[] = {
 	&contract_memory_bus, &contract_memory_broker, &contract_memory_engine,
