@@ -255,3 +255,37 @@ def test_nothing_is_left_of_calls_that_ended(daemon, ari_peer, nats_server, nats
         worker.wait(f"events_{json.loads(m)['dialog_id']}", 2)
     wait_until(lambda: number(d, "topics") <= 1 and number(d, "held") == 0, 20, "topics are left")
     assert number(d, "lost") == 0
+
+
+def one_real_call(worker, ring):
+    """From its StasisStart to its end, by a client that knows NATS alone."""
+    ring()
+    dialog = worker.next("test")["dialog_id"]
+    cid = json.loads(worker.event(dialog, "StasisStart")["ari_body"])["channel"]["id"]
+    assert worker.command(dialog, "POST", f"/channels/{cid}/answer")["status_code"] == 204
+    play = json.dumps({"media": "sound:tt-monkeys"})
+    assert worker.command(dialog, "POST", f"/channels/{cid}/play/{cid}-p", play)["status_code"] == 201
+    worker.event(dialog, "PlaybackStarted")
+    assert worker.command(dialog, "DELETE", f"/channels/{cid}")["status_code"] == 204
+    worker.event(dialog, "StasisEnd")
+    envelopes = [json.loads(m) for m in worker.of(f"events_{dialog}")]
+    assert [e["seq"] for e in envelopes] == list(range(1, len(envelopes) + 1))
+    return dialog
+
+
+@pytest.mark.limit(90)
+def test_whole_calls_with_a_real_asterisk(daemon, asterisk, sipp, nats_server, nats_client):
+    worker = nats_client()
+    worker.tell("work", application="test", queue="workers")
+    d = daemon({"engines": [asterisk.engine("test")],
+                "buses": [{"type": "nats", "name": "main", "url": nats_server.url()}],
+                "applications": applications("test", bus="main"), "dialogs": {"linger": "500ms"}})
+    d.wait_ready(20)
+    calls = []
+    for _ in range(3):
+        one_real_call(worker, lambda: calls.append(sipp("8000", hangup="callee")))
+    for call in calls:
+        call.must_succeed()
+    assert asterisk.channels() == []
+    wait_until(lambda: number(d, "topics") <= 1 and number(d, "held") == 0, 20, "topics are left")
+    assert number(d, "lost") == 0
