@@ -76,7 +76,9 @@ static const struct port_ops *ops_of(const char *list, const char *type)
 	static const struct {
 		const char *list;
 		const struct port_ops *ops;
-	} all[] = { { "engines", &ari_engine_ops }, { "buses", &longpoll_bus_ops }, { "buses", &nats_bus_ops } };
+	} all[] = { { "engines", &ari_engine_ops },
+		    { "buses", &longpoll_bus_ops },
+		    { "buses", &nats_bus_ops } };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)
 		if (strcmp(all[i].list, list) == 0 && strcmp(all[i].ops->name, type) == 0)

@@ -50,6 +50,7 @@ struct topic {
 struct nats_outbox {
 	struct nats_outbox_options opt;
 	struct map topics, hearings;
+	struct topic *latest;    /* of the last message: the hub sends many of one in a row */
 	struct list ready, held; /* struct topic.ready, .held */
 	struct list sent;        /* struct parcel.link: in a batch */
 	struct list spare;       /* struct parcel.link */

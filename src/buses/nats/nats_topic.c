@@ -60,13 +60,19 @@ static struct topic *topic_create(struct nats_outbox *o, const struct msg *msg)
 
 struct topic *nats_topic_of(struct nats_outbox *o, const struct msg *msg)
 {
-	struct map_node *node = map_find(&o->topics, msg->topic);
+	struct map_node *node;
 
-	return node ? container_of(node, struct topic, node) : topic_create(o, msg);
+	if (o->latest && str_eq(o->latest->node.key, msg->topic))
+		return o->latest;
+	node = map_find(&o->topics, msg->topic);
+	o->latest = node ? container_of(node, struct topic, node) : topic_create(o, msg);
+	return o->latest;
 }
 
 void nats_topic_free(struct topic *t)
 {
+	if (t->outbox->latest == t)
+		t->outbox->latest = NULL;
 	timer_stop(&t->timer);
 	list_del(&t->of_hearing);
 	list_del(&t->ready);
