@@ -31,6 +31,21 @@ def greets(port):
         return False
 
 
+def packages():
+    """The directory that has the npm packages, which are installed if need be."""
+    done = subprocess.run([str(LAB / "setup.sh")], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=120,
+                          check=False)
+    assert done.returncode == 0, done.stderr
+    return done.stdout.strip()
+
+
+def credentials():
+    """A fresh operator, account and user: {"server": text for NatsServer, "creds": the user's file}."""
+    done = subprocess.run(["node", str(LAB / "credentials.mjs"), packages()], capture_output=True, text=True,
+                          timeout=20, check=True)
+    return json.loads(done.stdout)
+
+
 class NatsServer:
     """more: text of its configuration file beyond host and port; @DIR@ is its directory."""
 
@@ -83,11 +98,8 @@ class NatsClient:
     """tests/lab/nats/client.mjs: what it is told to do is in its head; options are those of the package's connect."""
 
     def __init__(self, port, **options):
-        where = subprocess.run([str(LAB / "setup.sh")], stdin=subprocess.DEVNULL, capture_output=True, text=True,
-                               timeout=120, check=False)
-        assert where.returncode == 0, where.stderr
         options = {"servers": f"127.0.0.1:{port}", **options}
-        self.process = subprocess.Popen(["node", str(LAB / "client.mjs"), where.stdout.strip(), json.dumps(options)],
+        self.process = subprocess.Popen(["node", str(LAB / "client.mjs"), packages(), json.dumps(options)],
                                         stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.messages = []  # all, as they came
         self.errors = []

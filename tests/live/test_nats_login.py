@@ -7,7 +7,8 @@ import pytest
 
 from ari_peer import stasis_start
 from certificates import Certificates
-from harness import applications, ari_engine, wait_until
+from harness import applications, ari_engine, free_port, wait_until
+from nats_server import NatsClient, NatsServer, credentials
 
 SEED = "SUACSSL3UAHUDXKFSNVUZRF5UHPMWZ6BFDTJ7M6USDXIEDNPPQYYYCU3VY"
 PUBLIC = "UDXU4RCSJNZOIQHZNWXHXORDPRTGNJAHAHFRGZNEEJCPQTT2M7NLCNF4"
@@ -90,7 +91,6 @@ def pki(tmp_path_factory):
 @pytest.fixture
 def tls_server(request, pki, time_limit):
     """A nats-server with a certificate; with @pytest.mark.parametrize("hosts", ...) for those hosts."""
-    from nats_server import NatsServer
     pair = pki.issue("server", hosts=getattr(request, "param", "DNS:localhost,IP:127.0.0.1"))
     verify = f", ca_file: \"{pki.ca}\", verify: true" if "client_certificate" in request.node.name else ""
     s = NatsServer(f'tls {{cert_file: "{pair.certificate}", key_file: "{pair.key}"{verify}}}')
@@ -101,7 +101,6 @@ def tls_server(request, pki, time_limit):
 
 
 def tls_client(server, pki, **more):
-    from nats_server import NatsClient
     return NatsClient(server.port, tls={"caFile": str(pki.ca), **more})
 
 
@@ -176,8 +175,6 @@ def test_what_the_server_does_not_permit_is_in_the_log(daemon, ari_peer, nats_se
 
 
 def test_connection_has_our_name(daemon, ari_peer, time_limit):
-    from harness import free_port
-    from nats_server import NatsServer
     monitor = free_port()
     server = NatsServer(f"http: 127.0.0.1:{monitor}").start()
     try:
@@ -188,3 +185,43 @@ def test_connection_has_our_name(daemon, ari_peer, time_limit):
         d.stop()
     finally:
         server.clean()
+
+
+@pytest.fixture
+def account(time_limit):
+    """A nats-server whose users are known by JWTs, and the credentials file of one."""
+    made = credentials()
+    server = NatsServer(made["server"])
+    file = server.dir / "user.creds"
+    file.write_text(made["creds"])
+    try:
+        yield server.start(), file
+    finally:
+        server.clean()
+
+
+def test_credentials(daemon, ari_peer, account):
+    server, file = account
+    d = start(daemon, ari_peer, server.url(), credentials=str(file))
+    client = NatsClient(server.port, creds=str(file))
+    one_call(ari_peer, client)
+    client.clean()
+    d.stop()
+    assert "SEED" not in d.output and file.read_text().split("\n")[1] not in d.output
+
+
+def test_credentials_of_somebody_else(daemon, ari_peer, account):
+    server, file = account
+    file.write_text(credentials()["creds"])
+    d = start(daemon, ari_peer, server.url(), wait=False, credentials=str(file))
+    d.expect_log("port failed")
+    refused(d, "does not accept our login")
+    d.stop()
+
+
+def test_credentials_file_that_is_not_there_is_named(daemon, ari_peer, account):
+    server, file = account
+    d = start(daemon, ari_peer, server.url(), wait=False, credentials=str(file) + "x")
+    d.expect_log("port failed")
+    refused(d, str(file) + "x")
+    d.stop()

@@ -279,3 +279,59 @@ def test_flood_of_commands_has_an_end_for_each(start, ari_peer, peer):
         int(a["unique_id"]) for a in answers if a["status_code"] == 204)
     assert {int(a["unique_id"]) for a in answers} == set(range(3000))
     assert number(d, "commands_lost") == sum(a["status_code"] != 204 for a in answers)
+
+
+def test_commands_wait_for_room_in_their_call_and_keep_their_order(nats_peer, daemon, ari_peer):
+    d = daemon({"engines": [ari_engine(ari_peer.url, "hello")],
+                "buses": [{"type": "nats", "name": "main", "url": nats_peer.url}],
+                "applications": applications("hello", bus="main"), "commands": {"max": 2}})
+    d.wait_ready()
+    nats_peer.everybody = True
+    call(ari_peer)
+    dialog = dialog_of(nats_peer)
+    ari_peer.answer("POST", "/channels/c1/answer", 204, None)
+    ari_peer.rest_delay = 0.02
+    for k in range(60):
+        nats_peer.send(f"commands_{dialog}", json.dumps(
+            {"unique_id": str(k), "url": "/channels/c1/answer", "method": "POST", "body": ""}).encode())
+    answers = [json.loads(nats_peer.wait_pub(f"responses_{dialog}", 20)[2]) for _ in range(60)]
+    assert [(a["unique_id"], a["status_code"]) for a in answers] == [(str(k), 204) for k in range(60)]
+    assert number(d, "commands_lost") == 0
+
+
+def test_stop_during_a_connect_that_takes_long(start, peer):
+    peer.greet = False
+    d = start(wait=False, connect_timeout="30s")
+    d.expect_log("stop not waited for")
+    time.sleep(0.3)
+    began = time.monotonic()
+    d.stop()
+    assert time.monotonic() - began < 4.5
+
+
+def test_stop_while_the_server_is_silent(start, ari_peer, peer):
+    d = start()
+    peer.everybody = True
+    call(ari_peer, 3)
+    events(peer, dialog_of(peer), 4)
+    peer.mute = True
+    more(ari_peer, range(3, 100))
+    time.sleep(0.3)
+    began = time.monotonic()
+    d.stop()
+    assert time.monotonic() - began < 1.5
+
+
+def test_kill_9_loses_nothing_that_was_journaled(start, ari_peer, peer):
+    d = start()
+    call(ari_peer, 50)
+    peer.listeners.add("hello")
+    dialog = dialog_of(peer)
+    time.sleep(0.3)
+    d.kill()
+    d.start()
+    d.expect_log("port lost")
+    peer.everybody = True
+    wait_until(lambda: len(peer.of(f"events_{dialog}")) >= 51)
+    seqs = [json.loads(p[2])["seq"] for p in peer.of(f"events_{dialog}")]
+    assert seqs[:51] == list(range(1, 52))

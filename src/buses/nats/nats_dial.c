@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #include "buses/nats/nats_line_internal.h"
 #include "buses/nats/nats_nkey.h"
@@ -90,6 +91,11 @@ static natsStatus set_login(natsOptions *opts, const struct nats_conf *conf,
 		return login_of_url(opts, url);
 	if (conf->token.value)
 		return natsOptions_SetToken(opts, conf->token.value);
+	if (conf->credentials && access(conf->credentials, R_OK) < 0) {
+		(void)snprintf(reason, NATS_REASON, "credentials %s can't be read: %s",
+			       conf->credentials, strerror(errno));
+		return NATS_INVALID_ARG;
+	}
 	if (conf->credentials)
 		return natsOptions_SetUserCredentialsFromFiles(opts, conf->credentials, NULL);
 	if (!conf->nkey)

@@ -10,6 +10,7 @@
 #include "buses/nats/nats_line.h"
 
 #include <errno.h>
+#include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -335,6 +336,20 @@ static void join(struct nats_line *line)
 		(void)pthread_detach(line->thread);
 }
 
+/*
+ * The library's own threads end, too: they must not meet the process's exit. If it has spoken TLS it
+ * will then, at that exit, free OpenSSL's list of compression methods, which OpenSSL frees behind it
+ * again: so it is not to find it. (Nothing is compressed anyway.)
+ */
+static void close_library(void)
+{
+	static STACK_OF(SSL_COMP) *hidden;
+	STACK_OF(SSL_COMP) *methods = SSL_COMP_set0_compression_methods(NULL);
+
+	hidden = methods ? methods : hidden;
+	(void)nats_CloseAndWait(CLOSE_MS);
+}
+
 struct nats_line *nats_line_destroy(struct nats_line *line)
 {
 	if (!line)
@@ -344,9 +359,8 @@ struct nats_line *nats_line_destroy(struct nats_line *line)
 	nats_line_unlock(line);
 	if (line->started)
 		join(line);
-	/* The library's own threads end, too: they must not meet the process's exit. */
 	if (line->started && !lines_started)
-		(void)nats_CloseAndWait(CLOSE_MS);
+		close_library();
 	nats_line_unref(line);
 	return NULL;
 }
