@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures of all Python tests: `daemon`, `flows`, `ari_peer`, `asterisk`, `sipp`, `rabbitmq`; see harness.py for what they give."""
+"""Fixtures of all Python tests: `daemon`, `flows`, `ari_peer`, `asterisk`, `sipp`, `rabbitmq`, `nats_server`, `nats_client`,
+`nats_peer`; see harness.py for what they give."""
 import signal
 
 import pytest
@@ -7,6 +8,8 @@ import pytest
 import harness
 from ari_peer import AriPeer
 from flows import CONFIG, Flows
+from nats_peer import NatsPeer
+from nats_server import NatsClient, NatsServer
 from rabbitmq import RabbitMQ
 
 LIMIT_S = 60
@@ -33,7 +36,7 @@ def daemon(request, time_limit):
     """A function that starts a voxbusd: daemon(config=None, env=None, args=(), wait=True) -> Daemon.
     At the end each must stop in order, with nothing unexpected in its log."""
     # What the daemon talks to comes first, in whatever order the test names it: it must end last.
-    for server in ("ari_peer", "asterisk", "asterisk_16"):
+    for server in ("ari_peer", "asterisk", "asterisk_16", "nats_server", "nats_peer"):
         if server in request.fixturenames:
             request.getfixturevalue(server)
     started = []
@@ -93,6 +96,38 @@ def rabbitmq():
         yield broker.start()
     finally:
         broker.clean()
+
+
+@pytest.fixture
+def nats_server(request, time_limit):
+    """A nats-server of the test's own: nats_server.url(). @pytest.mark.nats("text of its configuration")."""
+    mark = request.node.get_closest_marker("nats")
+    server = NatsServer(mark.args[0] if mark else "")
+    try:
+        yield server.start()
+    finally:
+        server.clean()
+
+
+@pytest.fixture
+def nats_peer(time_limit):
+    """A scripted NATS server: a NatsPeer that is up."""
+    with NatsPeer() as peer:
+        yield peer
+
+
+@pytest.fixture
+def nats_client(nats_server):
+    """A function that makes foreign clients of that server: nats_client(user="u", pass="p") -> NatsClient."""
+    made = []
+
+    def make(**options):
+        made.append(NatsClient(nats_server.port, **options))
+        return made[-1]
+
+    yield make
+    for client in made:
+        client.clean()
 
 
 @pytest.fixture

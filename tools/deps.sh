@@ -9,9 +9,11 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 RUN=(meson ninja-build pkg-config gcc libc6-dev libuv1-dev node-llhttp libwslay-dev libcjson-dev
-	libyaml-dev libssl-dev zlib1g-dev debian-archive-keyring sip-tester curl jq python3)
+	libyaml-dev libssl-dev zlib1g-dev libnats-dev debian-archive-keyring sip-tester curl jq python3)
 TEST=(libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev cppcheck gcovr python3-pytest openssl
-	shellcheck git rabbitmq-server python3-pika)
+	shellcheck git rabbitmq-server python3-pika nats-server)
+# The foreign client of the NATS tests is an npm package; a node from elsewhere brings its npm.
+command -v npm >/dev/null || TEST+=(nodejs npm)
 
 missing() {
 	local have
@@ -36,7 +38,7 @@ install_stopped() {
 	"${SUDO[@]}" apt-get -q -y install --no-install-recommends "$@" || status=$?
 	if ((ours)); then "${SUDO[@]}" rm -f "$policy"; fi
 	if command -v systemctl >/dev/null; then
-		"${SUDO[@]}" systemctl -q disable rabbitmq-server.service epmd.socket || true
+		"${SUDO[@]}" systemctl -q disable rabbitmq-server.service epmd.socket nats-server.service || true
 	fi
 	return "$status"
 }
@@ -46,7 +48,7 @@ install() {
 	export DEBIAN_FRONTEND=noninteractive
 	"${SUDO[@]}" apt-get -q update
 	case " $* " in
-	*" rabbitmq-server "*) install_stopped "$@" ;;
+	*" rabbitmq-server "* | *" nats-server "*) install_stopped "$@" ;;
 	*) "${SUDO[@]}" apt-get -q -y install --no-install-recommends "$@" ;;
 	esac
 }

@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT */
 /*
- * Strings written as JSON: runs of bytes that need nothing are copied whole, the others one by one.
+ * Strings written as JSON: text and quotes byte by byte in one pass, what needs more one by one.
  *
  * What needs something differs between the two writers by a table. Most strings need nothing at all: these
  * cost one reservation and one copy. An append that fails half-way
@@ -10,6 +10,8 @@
 
 /* What becomes of a byte; most are copied. */
 enum { COPY, SHORT, UNICODE, HIGH };
+
+enum { EASY_BYTES = 512 };
 
 struct style {
 	unsigned char classes[256];
@@ -109,28 +111,58 @@ static int add_high(struct buf *b, const struct style *style, struct str s, size
 	return buf_add(b, c);
 }
 
+/*
+ * What JSON in a string mostly is, text and quotes, into room for twice as much: how many bytes of s
+ * that were. Runs there are so short that a copy of each would cost more than its bytes.
+ */
+static size_t put_easy(struct buf *b, const struct style *style, struct str s)
+{
+	char *out = buf_tail(b);
+	size_t n = 0, at = 0;
+
+	for (; n < s.n; n++) {
+		unsigned char c = (unsigned char)s.p[n], kind = style->classes[c];
+
+		if (kind != COPY) {
+			if (c != '"' && c != '\\')
+				break;
+			out[at++] = '\\';
+		}
+		out[at++] = (char)c;
+	}
+	buf_grew(b, at);
+	return n;
+}
+
+/* One byte or character that needs something, or a run before it that needs nothing. */
+static int add_next(struct buf *b, const struct style *style, struct str s, size_t *ret_used)
+{
+	*ret_used = 1;
+	switch (style->classes[(unsigned char)s.p[0]]) {
+	case COPY:
+		*ret_used = run_len(style, s);
+		return buf_add(b, str_make(s.p, *ret_used));
+	case SHORT:
+		return add_short(b, s.p[0]);
+	case UNICODE:
+		return buf_addf(b, "\\u%04x", (unsigned char)s.p[0]);
+	default:
+		return add_high(b, style, s, ret_used);
+	}
+}
+
 static int add_inside(struct buf *b, const struct style *style, struct str s)
 {
 	int rc = 0;
 
 	while (s.n && rc == 0) {
-		size_t run = run_len(style, s), used = 1;
+		size_t chunk = s.n < EASY_BYTES ? s.n : EASY_BYTES, used = 0;
 
-		rc = buf_add(b, str_make(s.p, run));
-		s = str_skip(s, run);
-		if (rc < 0 || !s.n)
-			break;
-		switch (style->classes[(unsigned char)s.p[0]]) {
-		case SHORT:
-			rc = add_short(b, s.p[0]);
-			break;
-		case UNICODE:
-			rc = buf_addf(b, "\\u%04x", (unsigned char)s.p[0]);
-			break;
-		default:
-			rc = add_high(b, style, s, &used);
-			break;
-		}
+		/* Near the buffer's maximum there may be room for it all the same. */
+		if (buf_reserve(b, 2 * chunk) == 0)
+			used = put_easy(b, style, str_make(s.p, chunk));
+		if (!used)
+			rc = add_next(b, style, s, &used);
 		s = str_skip(s, used);
 	}
 	return rc;

@@ -355,11 +355,12 @@ void value_mask(struct str text, struct buf *out)
 	for (size_t i = user; i < text.n && text.p[i] != '/'; i++)
 		at = text.p[i] == '@' ? i : at;
 	colon = user < text.n ? user + str_find(str_skip(text, user), ':') : text.n;
-	if (at == text.n || colon >= at) {
+	if (at == text.n || user >= text.n) {
 		(void)buf_add(out, text);
 		return;
 	}
-	(void)buf_add(out, str_make(text.p, colon + 1));
+	/* A user without a password may be a token. */
+	(void)buf_add(out, str_make(text.p, colon < at ? colon + 1 : user));
 	(void)buf_addf(out, SECRET_SHOWN);
 	(void)buf_add(out, str_skip(text, at));
 }

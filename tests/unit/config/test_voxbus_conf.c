@@ -20,6 +20,7 @@
 #include "base/buf.h"
 #include "base/log.h"
 #include "buses/longpoll/longpoll_conf.h"
+#include "buses/nats/nats_conf.h"
 #include "config/conf_paths.h"
 #include "config/voxbus_conf.h"
 #include "engines/asterisk/ari_conf.h"
@@ -27,6 +28,7 @@
 static const struct conf_variant variants[] = {
 	{ "engines", "asterisk", &asterisk_conf },
 	{ "buses", "longpoll", &longpoll_conf },
+	{ "buses", "nats", &nats_conf },
 	{ 0 },
 };
 

@@ -72,11 +72,12 @@ struct contract_row {
 	/* The link is lost, or can be had again. NULL: there is no link. */
 	void (*lose)(struct contract *c);
 	void (*restore)(struct contract *c);
+	bool takes_all;   /* no way for the outside to refuse a message */
 	unsigned back_ms; /* the longest that the port may take to be UP after `restore` */
 };
 
 extern const struct contract_row contract_memory_bus, contract_memory_broker,
-	contract_memory_engine, contract_asterisk, contract_longpoll;
+	contract_memory_engine, contract_asterisk, contract_longpoll, contract_nats;
 
 struct contract *contract_create(const struct contract_row *row);
 void contract_destroy(struct contract *c);

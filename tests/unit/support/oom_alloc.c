@@ -71,7 +71,8 @@ static int add_range(struct dl_phdr_info *info, size_t size, void *arg)
 	const char *name = info->dlpi_name ? info->dlpi_name : "";
 	bool cmocka = strstr(name, "libcmocka") != NULL, is_crypto = strstr(name, "libcrypto");
 
-	if (!cmocka && !is_crypto && !strstr(name, "/ld-linux"))
+	/* nats.c 3.4 touches half-made things when it is refused memory, and loses some. */
+	if (!cmocka && !is_crypto && !strstr(name, "/ld-linux") && !strstr(name, "libnats"))
 		return 0;
 	for (int i = 0; i < info->dlpi_phnum; i++) {
 		const ElfW(Phdr) *h = &info->dlpi_phdr[i];
