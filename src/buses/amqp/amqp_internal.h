@@ -103,6 +103,7 @@ struct amqp_queue {
 	struct list unflushed;      /* amqp_bus.unflushed: declared, and held has no room yet */
 	struct amqp_op declare, sweep;
 	size_t unconfirmed; /* publishes under way */
+	size_t returning;   /* of them, those that came back and whose confirm is to come */
 	unsigned refusals;  /* of the broker, since it took one */
 	unsigned delayed;   /* of those, publishes that wait for their time */
 	enum amqp_consumer consumer;

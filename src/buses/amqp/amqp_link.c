@@ -283,6 +283,17 @@ static void on_drain(void *arg)
 
 /* ---- heartbeats */
 
+/* Half an interval, or less when silence is about to mean something. */
+static uint64_t until_next_beat(const struct amqp_bus *bus, uint64_t now)
+{
+	uint64_t half = bus->heartbeat_ms / 2;
+	uint64_t limit_ms = bus->heard_ms + bus->heartbeat_ms * (bus->stale ? 2 : 1);
+
+	if (bus->late || limit_ms <= now)
+		return 0;
+	return limit_ms - now < half ? limit_ms - now : half;
+}
+
 static void on_heartbeat(void *arg)
 {
 	struct amqp_bus *bus = arg;
@@ -304,7 +315,7 @@ static void on_heartbeat(void *arg)
 		if (amqp_heartbeat_write(&bus->out) == 0)
 			amqp_link_flush(bus);
 	}
-	(void)timer_start(&bus->heartbeat, bus->late ? 0 : bus->heartbeat_ms / 2);
+	(void)timer_start(&bus->heartbeat, until_next_beat(bus, now));
 }
 
 void amqp_heartbeat_start(struct amqp_bus *bus, uint64_t interval_ms)

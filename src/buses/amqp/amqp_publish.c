@@ -180,6 +180,10 @@ static void flush_held(struct amqp_queue *q)
 
 void amqp_publish_declared(struct amqp_queue *q)
 {
+	if (!q->dialog && q->bus->full && has_room(q->bus)) {
+		q->bus->full = false;
+		port_writable(q->bus->port);
+	}
 	/* While some of the topic fly, those that come back must go first. */
 	if (!q->unconfirmed)
 		flush_held(q);
@@ -211,7 +215,7 @@ static int publish_begin(struct amqp_flight *p)
 {
 	struct amqp_queue *q = p->queue;
 
-	if (q->declared && list_empty(&q->held))
+	if (q->declared && list_empty(&q->held) && !q->returning)
 		return publish_write(p);
 	hold(p);
 	if (!q->declared)
@@ -242,7 +246,13 @@ int amqp_publish_send(struct amqp_bus *bus, struct msg *msg)
 	if (!has_room(bus))
 		return no_room(bus, false);
 	q = amqp_queue_of(bus, msg);
-	return q ? take(bus, q, msg, NULL) : no_room(bus, true);
+	if (!q)
+		return no_room(bus, true);
+	if (msg->kind != MSG_ANNOUNCE || q->declared)
+		return take(bus, q, msg, NULL);
+	/* Once it is taken the call's events follow: it must be first. */
+	amqp_op_declare(q);
+	return no_room(bus, false);
 }
 
 int amqp_publish_answer(struct amqp_bus *bus, struct amqp_queue *q, struct msg *msg,
@@ -279,6 +289,7 @@ static void confirmed(struct amqp_flight *p, bool good)
 	q->unconfirmed--;
 	if (p->returned) {
 		p->returned = false;
+		q->returning--;
 		hold(p);
 		amqp_op_declare(q);
 	} else if (good) {
@@ -346,6 +357,7 @@ void amqp_publish_returned(struct amqp_bus *bus, const struct amqp_message *m)
 
 		if (!p || p->queue != q || p->msg->seq != seq || p->answers)
 			continue;
+		q->returning += !p->returned;
 		p->returned = true;
 		q->declared = false;
 	}
@@ -366,6 +378,7 @@ void amqp_publish_channel_lost(struct amqp_bus *bus)
 		if (!p)
 			continue;
 		p->queue->unconfirmed--;
+		p->queue->returning -= p->returned;
 		publish_settle(p, -ECONNRESET);
 	}
 	/* What the core sends again comes before what waits for its queue. */
@@ -404,7 +417,7 @@ void amqp_publish_lost(struct amqp_bus *bus)
 		while (!list_empty(&q->held))
 			drop(container_of(q->held.next, struct amqp_flight, link));
 		list_del(&q->unflushed);
-		q->unconfirmed = q->delayed = 0;
+		q->unconfirmed = q->returning = q->delayed = 0;
 		q->refusals = 0;
 	}
 	while (!list_empty(&bus->refused))
