@@ -48,12 +48,15 @@ static size_t size_of(const struct amqp_command *c)
 	return sizeof(*c) + c->topic_n + c->body_n;
 }
 
-static void set_state(struct amqp_command *c, enum amqp_command_state state, struct list *before)
+static void set_state(struct amqp_command *c, enum amqp_command_state state)
 {
-	c->bus->n_parked += (size_t)(state == AMQP_PARKED) - (size_t)(c->state == AMQP_PARKED);
+	struct amqp_bus *bus = c->bus;
+
+	bus->n_parked += (size_t)(state == AMQP_PARKED) - (size_t)(c->state == AMQP_PARKED);
 	c->state = state;
 	list_del(&c->link);
-	list_add_tail(before, &c->link);
+	if (state != AMQP_PARKED)
+		list_add_tail(&bus->commands, &c->link);
 }
 
 static void command_destroy(struct amqp_command *c)
@@ -77,7 +80,8 @@ static void command_done(struct amqp_command *c)
 	command_destroy(c);
 }
 
-static void park_at(struct amqp_command *c, struct list *before)
+/* Before those that are parked, since one that was offered is older; or behind them. */
+static void park_at(struct amqp_command *c, bool first)
 {
 	struct amqp_bus *bus = c->bus;
 
@@ -85,16 +89,19 @@ static void park_at(struct amqp_command *c, struct list *before)
 		command_destroy(c);
 		return;
 	}
-	set_state(c, AMQP_PARKED, before);
+	set_state(c, AMQP_PARKED);
+	if (first)
+		list_add_head(&bus->parked, &c->link);
+	else
+		list_add_tail(&bus->parked, &c->link);
 	if (!bus->paused && !timer_running(&bus->offer))
 		(void)timer_start(&bus->offer, OFFER_MS);
 }
 
-/* One that was offered is older than those that are parked. */
 static void park(struct amqp_command *c)
 {
 	c->bus->stuck = true;
-	park_at(c, c->bus->parked.next);
+	park_at(c, true);
 }
 
 /* ---- refusing */
@@ -171,7 +178,7 @@ static void refuse(struct amqp_command *c, struct str id, const struct refusal *
 		command_done(c);
 		return;
 	}
-	set_state(c, AMQP_ANSWERING, &bus->commands);
+	set_state(c, AMQP_ANSWERING);
 }
 
 void amqp_command_answered(struct amqp_command *c, bool good)
@@ -218,7 +225,7 @@ static void take(struct amqp_command *c, const struct envelope_command *envelope
 	struct refusal refusal;
 	int rc;
 
-	set_state(c, AMQP_OFFERED, &c->bus->commands);
+	set_state(c, AMQP_OFFERED);
 	rc = deliver(c, envelope);
 	if (rc == -EAGAIN || rc == -ENOMEM) {
 		park(c);
@@ -324,7 +331,7 @@ void amqp_command_delivered(struct amqp_bus *bus, const struct amqp_message *m, 
 		(void)err_set(&e, 0, "the command is over %d bytes long", AMQP_COMMAND_MAX);
 		malformed(c, &e);
 	} else if (bus->paused || !list_empty(&bus->parked)) {
-		park_at(c, &bus->parked);
+		park_at(c, false);
 	} else {
 		offer(c);
 	}
