@@ -52,13 +52,46 @@ static size_t run_len(const struct style *style, struct str s)
 	return n;
 }
 
+/* The letter behind the backslash. */
+static char short_of(char c)
+{
+	static const char letters[32] = {
+		['\b'] = 'b', ['\f'] = 'f', ['\n'] = 'n', ['\r'] = 'r', ['\t'] = 't'
+	};
+
+	return (unsigned char)c < sizeof(letters) ? letters[(unsigned char)c] : c;
+}
+
 static int add_short(struct buf *b, char c)
 {
-	static const char from[] = "\b\f\n\r\t", to[] = "bfnrt";
-	const char *at = strchr(from, c);
-	char out[2] = { '\\', at ? to[at - from] : c };
+	char out[2] = { '\\', short_of(c) };
 
 	return buf_add(b, str_make(out, 2));
+}
+
+/*
+ * JSON in JSON is quotes every few bytes: those, and what is copied, are written without asking for
+ * room each time. How many bytes of s were; 0 also when there is no room for the worst case.
+ */
+static size_t put_easy(struct buf *b, const struct style *style, struct str s)
+{
+	size_t n = 0;
+	char *out, *begin;
+
+	if (buf_reserve(b, 2 * s.n) < 0)
+		return 0;
+	out = begin = buf_tail(b);
+	for (; n < s.n; n++) {
+		unsigned char class = style->classes[(unsigned char)s.p[n]];
+
+		if (class == SHORT)
+			*out++ = '\\';
+		else if (class != COPY)
+			break;
+		*out++ = class == SHORT ? short_of(s.p[n]) : s.p[n];
+	}
+	buf_grew(b, (size_t)(out - begin));
+	return n;
 }
 
 /* How many bytes of s are one character of UTF-8; 0: none. */
@@ -91,8 +124,10 @@ static int add_inside(struct buf *b, const struct style *style, struct str s)
 	int rc = 0;
 
 	while (s.n && rc == 0) {
-		size_t run = run_len(style, s), used = 1;
+		size_t run, used = 1;
 
+		s = str_skip(s, put_easy(b, style, s));
+		run = run_len(style, s);
 		rc = buf_add(b, str_make(s.p, run));
 		s = str_skip(s, run);
 		if (rc < 0 || !s.n)
