@@ -86,6 +86,14 @@ class RabbitMQ:
         self.server.wait()
         self.processes.remove(self.server)
 
+    def ctl(self, *args):
+        """rabbitmqctl ARGS; what it prints."""
+        done = subprocess.run(["/usr/lib/rabbitmq/bin/rabbitmqctl", "-q", *map(str, args)], env=self._environment(),
+                              capture_output=True, text=True, timeout=60, check=False, cwd=self.dir,
+                              stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
     def freeze(self, on=True):
         self.server.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
 

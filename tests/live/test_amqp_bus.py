@@ -2,6 +2,7 @@
 """The AMQP bus at a real RabbitMQ, with pika as the application: what go-ari-proxy's clients see, and what they don't lose."""
 import json
 import re
+import shlex
 import time
 
 import pika
@@ -10,7 +11,7 @@ import pytest
 from amqp_app import AmqpApp, bus, tls_parameters
 from ari_peer import event, stasis_end, stasis_start
 from certificates import Certificates
-from harness import applications, ari_engine, free_port
+from harness import ROOT, applications, ari_engine, free_port
 from rabbitmq import RabbitMQ
 
 QUEUES = ("events", "responses", "commands")
@@ -274,6 +275,67 @@ def test_tls_and_a_certificate_that_says_who_we_are(daemon, ari_peer, tmp_path):
         d.stop()
     finally:
         broker.clean()
+
+
+@pytest.mark.limit(90)
+def test_a_broker_short_of_memory_gets_everything_when_it_has_room(start, app, ari_peer, rabbitmq):
+    d = start()
+    session = ari_peer.wait_session("hello")
+    session.send(stasis_start("c1", "hello"))
+    call = app.wait_call()
+    call.wait_event("StasisStart")
+    sent = call.send("POST", "/channels/c1/answer")
+    call.response(sent)
+    d.expect_log("port lost")
+    rabbitmq.ctl("set_vm_memory_high_watermark", "absolute", "1MB")
+    try:
+        deadline, count = time.monotonic() + 20, 0
+        while not d.events("port lost") and time.monotonic() < deadline:
+            session.send(dial("c1"))
+            count += 1
+            app.pump(0.05)
+        assert "blocks publishers" in d.wait_log("port lost", state="stale")["reason"]
+        assert not d.ready()
+        before = len(call.events)
+        session.send(*[dial("c1") for _ in range(500)])
+        app.pump(1)
+        assert len(call.events) <= before + 1
+    finally:
+        rabbitmq.ctl("set_vm_memory_high_watermark", "0.4")
+    d.wait_ready(20)
+    app.until(lambda: len(call.events) == 1 + count + 500)
+    assert numbers(call) == list(range(1, len(call.events) + 1))
+    assert d.metrics()['voxbus_amqp_reconnects_total{port="rabbit",type="amqp"}'] == 0
+
+
+@pytest.mark.limit(90)
+def test_the_user_of_the_manual_may_do_what_voxbus_does(daemon, app, ari_peer, rabbitmq):
+    text = (ROOT / "docs" / "manual" / "amqp.md").read_text(encoding="utf-8")
+    lines = re.findall(r"^rabbitmqctl (.*)$", text, re.M)
+    assert len(lines) == 2
+    for line in lines:
+        rabbitmq.ctl(*shlex.split(line))
+    url = f"amqp://voxbus:s3cret@127.0.0.1:{rabbitmq.port}/"
+    more = {"queue_grace": "1s", "queue_sweep": "2s", "queue_age_max": "3s"}
+    conf = {"engines": [ari_engine(ari_peer.url, "hello")], "buses": [bus(url, **more)],
+            "applications": applications("hello", bus="rabbit")}
+    d = daemon(conf)
+    d.wait_ready(20)
+    ari_peer.wait_session("hello").send(stasis_start("c1", "hello"))
+    call = app.wait_call()
+    call.wait_event("StasisStart")
+    assert call.command("POST", "/channels/c1/answer")["status_code"] == 204
+    ari_peer.wait_session("hello").send(stasis_end("c1", "hello"))
+    call.wait_event("StasisEnd")
+    call.detach()
+    app.until(lambda: not any(app.counts(call.queue(kind)) for kind in QUEUES), 30, "queues are left")
+    assert not d.events("channel closed")
+    # Without the right to configure it says what it lacks.
+    rabbitmq.ctl("set_permissions", "-p", "/", "voxbus", "^$", ".*", ".*")
+    d.expect_log("port failed")
+    ari_peer.wait_session("hello").send(stasis_start("c2", "hello"))
+    assert "give it configure permissions" in d.wait_log("port failed")["reason"]
+    d.stop()
 
 
 def test_a_wrong_password_and_a_virtual_host_that_is_not_there(daemon, ari_peer, rabbitmq):

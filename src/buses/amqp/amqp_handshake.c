@@ -6,7 +6,8 @@
  *
  * RabbitMQ answers a wrong password by connection.close 403, since we say that we understand it
  * (authentication_failure_close); others hang up, which amqp_link.c reads so. What only a person can
- * mend is PORT_FAILED. connection.blocked stops publishing alone: commands go on.
+ * mend is PORT_FAILED. connection.blocked stops publishing: RabbitMQ says it to who has
+ * published, and reads no more of that connection; commands still come.
  */
 #include <stdio.h>
 
