@@ -3,7 +3,7 @@
  * The link: one TCP or TLS connection, dialled at one of several brokers, read into frames.
  *
  * `url` is the one that is wanted: after a loss it is tried first, the others in turn behind it at
- * once, and when none has answered there is a pause that grows. What a person must mend (a password,
+ * once, and when none has answered that is told, and there is a pause that grows. What a person must mend (a password,
  * a permission) is tried again every 30 s.
  *
  * What is said is gathered in bus->out and goes to the socket once a turn, since a system call for each
@@ -120,25 +120,35 @@ static void drop(struct amqp_bus *bus)
 	amqp_queues_lost(bus);
 }
 
-/* Which broker is next, and when. */
-static uint64_t retry_delay(struct amqp_bus *bus, bool was_ready, bool failed)
+/* Which broker is next: true, one that was not tried in this round. */
+static bool next_broker(struct amqp_bus *bus, bool was_ready)
 {
-	if (was_ready) {
-		bus->at = bus->tried = 0;
-		if (loop_now(bus->loop) - bus->ready_ms >= GOOD_MS)
-			backoff_reset(&bus->backoff);
-		return backoff_next_ms(&bus->backoff);
-	}
-	bus->at = (bus->at + 1) % bus->n_uris;
-	if (++bus->tried < bus->n_uris)
-		return NEXT_BROKER_MS;
+	bus->at++;
+	bus->tried++;
+	if (!was_ready && bus->tried < bus->n_uris)
+		return true;
 	bus->at = bus->tried = 0;
-	return failed ? RETRY_FAILED_MS : backoff_next_ms(&bus->backoff);
+	if (was_ready && loop_now(bus->loop) - bus->ready_ms >= GOOD_MS)
+		backoff_reset(&bus->backoff);
+	return false;
+}
+
+/* Of a round's failures the core hears one: the last, or the last that a person must mend. */
+static void set_fault(struct amqp_bus *bus, enum port_state state, const char *reason)
+{
+	bool first = bus->phase == AMQP_READY || bus->tried == 0;
+
+	if (!first && bus->fault == PORT_FAILED && state != PORT_FAILED)
+		return;
+	bus->fault = state;
+	(void)snprintf(bus->reason, sizeof(bus->reason), "%s", reason);
 }
 
 void amqp_link_lost(struct amqp_bus *bus, enum port_state state, const char *fmt, ...)
 {
 	bool was_ready = bus->phase == AMQP_READY;
+	char reason[AMQP_REASON_MAX];
+	uint64_t delay_ms = NEXT_BROKER_MS;
 	va_list ap;
 
 	if (bus->closing) {
@@ -147,14 +157,17 @@ void amqp_link_lost(struct amqp_bus *bus, enum port_state state, const char *fmt
 		return;
 	}
 	va_start(ap, fmt);
-	(void)vsnprintf(bus->reason, sizeof(bus->reason), fmt, ap);
+	(void)vsnprintf(reason, sizeof(reason), fmt, ap);
 	va_end(ap);
+	set_fault(bus, state, reason);
 	drop(bus);
-	bus->fault = state;
-	if (was_ready)
-		bus->stats.reconnects++;
-	amqp_bus_update(bus);
-	(void)timer_start(&bus->timer, retry_delay(bus, was_ready, state == PORT_FAILED));
+	bus->stats.reconnects += was_ready;
+	if (!next_broker(bus, was_ready)) {
+		amqp_bus_update(bus);
+		delay_ms = bus->fault == PORT_FAILED ? RETRY_FAILED_MS
+						     : backoff_next_ms(&bus->backoff);
+	}
+	(void)timer_start(&bus->timer, delay_ms);
 }
 
 void amqp_link_fault(struct amqp_bus *bus, const struct amqp_fault *fault)
@@ -365,7 +378,8 @@ static void on_timer(void *arg)
 	struct amqp_bus *bus = arg;
 
 	if (bus->phase == AMQP_IDLE) {
-		amqp_bus_update(bus);
+		if (bus->fault == PORT_CONNECTING)
+			amqp_bus_update(bus);
 		dial(bus);
 		return;
 	}

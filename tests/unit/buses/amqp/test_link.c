@@ -150,6 +150,40 @@ static void others_are_tried_in_turn(void **state)
 	bench_destroy(&b);
 }
 
+static void of_several_that_fail_the_one_for_a_person_is_told(void **state)
+{
+	struct bench b;
+	char reason[256], port[16];
+	unsigned tries;
+
+	bench_create(&b);
+	(void)snprintf(port, sizeof(port), ":%d", broker_port(b.second));
+	b.conf.failover = (struct conf_strings){ b.failover, 1 };
+	b.broker->wrong_password = true;
+	b.second->away = true;
+	bench_add_bus(&b);
+	RUN_UNTIL(b.loop, (loop_test_advance(b.loop, 1), bench_is(&b, PORT_FAILED)));
+	assert_int_equal(b.second->connections, 1);
+	(void)bench_state(&b, reason);
+	assert_non_null(strstr(reason, "refuses user \"guest\""));
+	bench_advance(&b, 29000);
+	assert_int_equal(b.broker->connections, 1);
+	b.broker->wrong_password = false;
+	b.broker->away = true;
+	bench_advance(&b, 3000);
+	RUN_UNTIL(b.loop, (loop_test_advance(b.loop, 1), bench_is(&b, PORT_DOWN)));
+	/* Round after round: one sentence, not one for each broker. */
+	tries = b.second->connections;
+	for (int i = 0; i < 300; i++) {
+		loop_test_advance(b.loop, 100);
+		run_some(b.loop);
+		(void)bench_state(&b, reason);
+		assert_non_null(strstr(reason, port));
+	}
+	assert_true(b.second->connections > tries + 1);
+	bench_destroy(&b);
+}
+
 static void what_the_broker_says_of_the_end_is_told(void **state)
 {
 	struct bench *b = *state;
@@ -226,6 +260,7 @@ int main(void)
 		cmocka_unit_test(a_broker_without_our_mechanism_is_told),
 		cmocka_unit_test(a_broker_without_channels_is_told),
 		cmocka_unit_test(others_are_tried_in_turn),
+		cmocka_unit_test(of_several_that_fail_the_one_for_a_person_is_told),
 		BENCH(what_the_broker_says_of_the_end_is_told),
 		BENCH(what_is_no_amqp_ends_the_link),
 		BENCH(a_confirm_of_nothing_ends_the_link),
