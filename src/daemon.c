@@ -22,6 +22,8 @@
 #include "api/admin.h"
 #include "base/clock.h"
 #include "base/log.h"
+#include "buses/amqp/amqp.h"
+#include "buses/amqp/amqp_conf.h"
 #include "buses/longpoll/longpoll.h"
 #include "buses/longpoll/longpoll_conf.h"
 #include "buses/nats/nats.h"
@@ -67,6 +69,7 @@ struct daemon {
 const struct conf_variant daemon_variants[] = {
 	{ "engines", "asterisk", &asterisk_conf },
 	{ "buses", "longpoll", &longpoll_conf },
+	{ "buses", "amqp", &amqp_conf },
 	{ "buses", "nats", &nats_conf },
 	{ 0 },
 };
@@ -78,6 +81,7 @@ static const struct port_ops *ops_of(const char *list, const char *type)
 		const struct port_ops *ops;
 	} all[] = { { "engines", &ari_engine_ops },
 		    { "buses", &longpoll_bus_ops },
+		    { "buses", &amqp_bus_ops },
 		    { "buses", &nats_bus_ops } };
 
 	for (size_t i = 0; i < sizeof(all) / sizeof(*all); i++)

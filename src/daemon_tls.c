@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT */
-/* Certificates and keys of the listeners and engines. */
+/* Certificates and keys of the listeners, engines and buses. */
 #include "daemon_tls.h"
 
 #include "base/clock.h"
+#include "buses/amqp/amqp_conf.h"
 #include "engines/asterisk/ari_conf.h"
 #include "net/tls.h"
 
@@ -18,6 +19,12 @@ int daemon_tls_server(struct loop *loop, const struct tls_server_conf *conf, con
 	rc = tls_server_create(loop, &options, NULL, ret, e);
 	return rc < 0 ? err_prefix(e, rc, "%s", key) : 0;
 }
+
+/* Where a warning goes, and of what it speaks. */
+struct place {
+	const char *name, *key;
+	FILE *out;
+};
 
 /* What was read is looked at and let go. */
 static int look(struct tls_context *context, const char *name, const char *key, FILE *out,
@@ -43,9 +50,23 @@ static int check_server(const struct tls_server_conf *conf, const char *name, co
 	return rc < 0 ? rc : look(context, name, key, out, e);
 }
 
+/* rc: of making the context for what dials, conf: its keys. */
+static int check_client(int rc, struct tls_context *context, const struct tls_client_conf *conf,
+			struct place place, struct err *e)
+{
+	if (rc < 0)
+		return err_prefix(e, rc, "%s", place.key);
+	if (!conf->verify)
+		(void)fprintf(place.out,
+			      "%s: warning: %s: verify is off: anybody in between can read and "
+			      "change everything\n",
+			      place.name, place.key);
+	return look(context, place.name, place.key, place.out, e);
+}
+
 static int check_engine(const struct ari_conf *conf, const char *name, FILE *out, struct err *e)
 {
-	struct tls_context *context;
+	struct tls_context *context = NULL;
 	char key[128];
 	int rc;
 
@@ -53,14 +74,20 @@ static int check_engine(const struct ari_conf *conf, const char *name, FILE *out
 		return 0;
 	(void)snprintf(key, sizeof(key), "engine \"%s\": tls", conf->name);
 	rc = ari_conf_tls(NULL, NULL, conf, &context, e);
-	if (rc < 0)
-		return err_prefix(e, rc, "%s", key);
-	if (!conf->tls.verify)
-		(void)fprintf(out,
-			      "%s: warning: %s: verify is off: anybody in between can read and "
-			      "change everything\n",
-			      name, key);
-	return look(context, name, key, out, e);
+	return check_client(rc, context, &conf->tls, (struct place){ name, key, out }, e);
+}
+
+static int check_bus(const struct amqp_conf *conf, const char *name, FILE *out, struct err *e)
+{
+	struct tls_context *context = NULL;
+	char key[128];
+	int rc;
+
+	if (!amqp_conf_is_tls(conf))
+		return 0;
+	(void)snprintf(key, sizeof(key), "bus \"%s\": tls", conf->name);
+	rc = amqp_conf_tls(NULL, NULL, conf, &context, e);
+	return check_client(rc, context, &conf->tls, (struct place){ name, key, out }, e);
 }
 
 int daemon_tls_check(const struct voxbus_conf *conf, const char *name, FILE *out, struct err *e)
@@ -72,5 +99,8 @@ int daemon_tls_check(const struct voxbus_conf *conf, const char *name, FILE *out
 	for (size_t i = 0; rc == 0 && i < conf->engines.count; i++)
 		if (conf->engines.items[i].variant->table == &asterisk_conf)
 			rc = check_engine(conf->engines.items[i].conf, name, out, e);
+	for (size_t i = 0; rc == 0 && i < conf->buses.count; i++)
+		if (conf->buses.items[i].variant->table == &amqp_conf)
+			rc = check_bus(conf->buses.items[i].conf, name, out, e);
 	return rc < 0 ? err_prefix(e, rc, "%s", name) : 0;
 }

@@ -1,11 +1,12 @@
 # SPDX-License-Identifier: MIT
-"""Fixtures of all Python tests: `daemon`, `flows`, `ari_peer`, `asterisk`, `sipp`, `rabbitmq`, `nats_server`, `nats_client`,
-`nats_peer`; see harness.py for what they give."""
+"""Fixtures of all Python tests: `daemon`, `flows`, `ari_peer`, `amqp_peer`, `asterisk`, `sipp`, `rabbitmq`, `nats_server`,
+`nats_client`, `nats_peer`; see harness.py for what they give."""
 import signal
 
 import pytest
 
 import harness
+from amqp_peer import AmqpPeer
 from ari_peer import AriPeer
 from flows import CONFIG, Flows
 from nats_peer import NatsPeer
@@ -36,7 +37,7 @@ def daemon(request, time_limit):
     """A function that starts a voxbusd: daemon(config=None, env=None, args=(), wait=True) -> Daemon.
     At the end each must stop in order, with nothing unexpected in its log."""
     # What the daemon talks to comes first, in whatever order the test names it: it must end last.
-    for server in ("ari_peer", "asterisk", "asterisk_16", "nats_server", "nats_peer"):
+    for server in ("ari_peer", "amqp_peer", "asterisk", "asterisk_16", "nats_server", "nats_peer"):
         if server in request.fixturenames:
             request.getfixturevalue(server)
     started = []
@@ -66,6 +67,13 @@ def flows(daemon):
 def ari_peer(time_limit):
     """A scripted Asterisk: an AriPeer that is up."""
     with AriPeer() as peer:
+        yield peer
+
+
+@pytest.fixture
+def amqp_peer(time_limit):
+    """A scripted AMQP broker: an AmqpPeer that is up."""
+    with AmqpPeer() as peer:
         yield peer
 
 

@@ -8,6 +8,7 @@ migrates an empty database for seconds and for nothing.
 import os
 import pathlib
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -27,7 +28,9 @@ def answers(port):
 
 
 class RabbitMQ:
-    def __init__(self):
+    def __init__(self, conf="", plugins=()):
+        """conf: more lines of rabbitmq.conf; plugins: names of those that it is to have."""
+        self.conf, self.plugins, self.server = conf, plugins, None
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="vr", dir="/tmp"))
         self.port, self.dist_port, self.epmd_port = (harness.free_port() for _ in range(3))
         self.processes = []
@@ -38,7 +41,7 @@ class RabbitMQ:
     def _environment(self):
         empty = self.dir / "empty"
         empty.write_text("")
-        (self.dir / "plugins").write_text("[].")
+        (self.dir / "plugins").write_text(f"[{','.join(self.plugins)}].")
         (self.dir / "advanced.config").write_text("[{rabbit, [{forced_feature_flags_on_init, []}]}].")
         return {
             **os.environ, "HOME": str(self.dir),
@@ -64,14 +67,38 @@ class RabbitMQ:
         return self.processes[-1]
 
     def start(self):
-        (self.dir / "rabbitmq.conf").write_text("log.file.level = warning\n")
+        (self.dir / "rabbitmq.conf").write_text("log.file.level = warning\n" + self.conf)
         self._spawn("epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1")
         harness.wait_until(lambda: answers(self.epmd_port), 10, "epmd does not answer")
-        server = self._spawn(SERVER, env=self._environment())
+        return self.start_server()
+
+    def start_server(self):
+        """Also again, after kill()."""
+        server = self.server = self._spawn(SERVER, env=self._environment())
         harness.wait_until(lambda: server.poll() is not None or answers(self.port), START_S,
                            "RabbitMQ does not answer", every=0.1)
         assert server.poll() is None, (self.dir / "output").read_text(errors="replace")
         return self
+
+    def kill(self):
+        """As in a crash: SIGKILL."""
+        self.server.kill()
+        self.server.wait()
+        self.processes.remove(self.server)
+
+    def ctl(self, *args):
+        """rabbitmqctl ARGS; what it prints."""
+        done = subprocess.run(["/usr/lib/rabbitmq/bin/rabbitmqctl", "-q", *map(str, args)], env=self._environment(),
+                              capture_output=True, text=True, timeout=60, check=False, cwd=self.dir,
+                              stdin=subprocess.DEVNULL)
+        assert done.returncode == 0, done.stdout + done.stderr
+        return done.stdout
+
+    def freeze(self, on=True):
+        self.server.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
+
+    def alive(self):
+        return self.server.poll() is None and answers(self.port)
 
     def clean(self):
         for process in reversed(self.processes):

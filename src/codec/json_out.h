@@ -6,8 +6,6 @@
 #ifndef VOXBUS_CODEC_JSON_OUT_H
 #define VOXBUS_CODEC_JSON_OUT_H
 
-#include <inttypes.h>
-
 #include "codec/json.h"
 
 struct json_out {
@@ -40,9 +38,14 @@ static inline void json_out_string_go(struct json_out *o, struct str before, str
 
 static inline void json_out_number(struct json_out *o, struct str before, uint64_t value)
 {
+	char digits[20]; /* UINT64_MAX has as many */
+	size_t at = sizeof(digits);
+
+	do
+		digits[--at] = (char)('0' + value % 10);
+	while (value /= 10);
 	json_out(o, before);
-	if (o->rc == 0)
-		o->rc = buf_addf(o->buf, "%" PRIu64, value);
+	json_out(o, str_make(digits + at, sizeof(digits) - at));
 }
 
 #endif

@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "buses/amqp/amqp_conf.h"
 #include "buses/longpoll/longpoll_conf.h"
 #include "config/voxbus_conf.h"
 #include "engines/asterisk/ari_conf.h"
@@ -15,6 +16,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 static const struct conf_variant variants[] = {
 	{ "engines", "asterisk", &asterisk_conf },
 	{ "buses", "longpoll", &longpoll_conf },
+	{ "buses", "amqp", &amqp_conf },
 	{ 0 },
 };
 

@@ -19,6 +19,7 @@
 
 #include "base/buf.h"
 #include "base/log.h"
+#include "buses/amqp/amqp_conf.h"
 #include "buses/longpoll/longpoll_conf.h"
 #include "buses/nats/nats_conf.h"
 #include "config/conf_paths.h"
@@ -28,6 +29,7 @@
 static const struct conf_variant variants[] = {
 	{ "engines", "asterisk", &asterisk_conf },
 	{ "buses", "longpoll", &longpoll_conf },
+	{ "buses", "amqp", &amqp_conf },
 	{ "buses", "nats", &nats_conf },
 	{ 0 },
 };

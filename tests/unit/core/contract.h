@@ -77,7 +77,7 @@ struct contract_row {
 };
 
 extern const struct contract_row contract_memory_bus, contract_memory_broker,
-	contract_memory_engine, contract_asterisk, contract_longpoll, contract_nats;
+	contract_memory_engine, contract_asterisk, contract_longpoll, contract_amqp, contract_nats;
 
 struct contract *contract_create(const struct contract_row *row);
 void contract_destroy(struct contract *c);
