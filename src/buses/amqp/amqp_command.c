@@ -251,6 +251,7 @@ static void offer(struct amqp_command *c)
 	}
 	if (envelope.dummy) {
 		c->bus->stats.dummies++;
+		port_touched(c->bus->port, topic_of(c));
 		command_done(c);
 	} else {
 		take(c, &envelope);

@@ -191,6 +191,7 @@ static bool offer(struct nats_commands *c, struct command *command)
 	}
 	if (envelope.dummy) {
 		c->stats.dummies++;
+		port_touched(c->opt.port, topic_of(command));
 		finish(c, command);
 	} else {
 		done = deliver(c, command, &envelope);
