@@ -3,6 +3,7 @@
 import json
 import re
 import shlex
+import signal
 import time
 
 import pika
@@ -98,9 +99,24 @@ def test_events_of_many_calls_come_in_order_and_all(start, app, ari_peer):
         assert [json.loads(e["ari_body"])["dialstatus"] for e in call.events[1:-1]] == [str(n) for n in range(50)]
 
 
-def test_what_is_redelivered_is_marked_and_not_done_twice(start, app, ari_peer):
-    """A client can't make the broker redeliver to us; a link that breaks before the acknowledgement does. Here it is
-    the broker's own: what we have not acknowledged when the channel goes comes again."""
+def test_what_was_delivered_to_one_that_died_is_redelivered_and_done_once(start, app, ari_peer):
+    d = start()
+    ari_peer.wait_session("hello").send(stasis_start("c1", "hello"))
+    call = app.wait_call()
+    call.wait_event("StasisStart")
+    d.process.send_signal(signal.SIGSTOP)  # RabbitMQ delivers into its socket
+    ids = [call.send("POST", f"/channels/c1/ring?n={n}", unique_id="") for n in range(3)]
+    app.pump(1)
+    d.kill()
+    d.start()
+    d.wait_ready(20)
+    app.until(lambda: len(call.responses) == len(ids))
+    assert [r["status_code"] for r in call.responses] == [204] * 3
+    assert [r.query["n"] for r in ari_peer.requests if r.path == "/channels/c1/ring"] == ["0", "1", "2"]
+    assert d.metrics()['voxbus_amqp_redelivered_total{port="rabbit",type="amqp"}'] == 3
+
+
+def test_a_command_without_an_answer_is_not_done_again_after_a_kill(start, app, ari_peer):
     d = start()
     ari_peer.wait_session("hello").send(stasis_start("c1", "hello"))
     call = app.wait_call()

@@ -220,7 +220,8 @@ class Link:
         self.ready, self.open = set(), set()
         self.tag = self.confirmed = self.delivery = 0
         self.content = None
-        self.name = None
+        self.heartbeat = 0
+        self.beats = threading.Thread(target=self._beat, daemon=True)
 
     def send(self, data):
         if self.peer.silent or self.peer.frozen:
@@ -274,11 +275,9 @@ class Link:
         return out
 
     def run(self):
-        beats = threading.Thread(target=self._beat, daemon=True)
         try:
-            assert self._exactly(8) == b"AMQP\0\0\x09\x01"
+            assert self._exactly(8) == b"AMQP\0\0\x09\x01"  # protocol 0-9-1
             self.send(method(0, START, b"\0\x09" + long(b"") + long(self.peer.mechanisms) + long(b"en_US")))
-            beats.start()
             while True:
                 kind, channel, size = struct.unpack(">BHI", self._exactly(7))
                 payload = self._exactly(size + 1)
@@ -299,7 +298,7 @@ class Link:
 
     def _beat(self):
         while self in self.peer.links:
-            time.sleep(self.peer.heartbeat / 2)
+            time.sleep(self.heartbeat / 2)
             with self.peer.lock:
                 self.send(frame(HEARTBEAT, 0, b""))
 
@@ -329,6 +328,10 @@ class Link:
                              + struct.pack(">HH", 0, 0)))
             return
         self.send(method(0, TUNE, struct.pack(">HIH", 2047, 131072, self.peer.heartbeat)))
+
+    def _tune_ok(self, channel, r, payload):
+        self.heartbeat = struct.unpack(">HIH", r.take(8))[2]
+        self.beats.start()
 
     def _nothing(self, channel, r, payload):
         pass
@@ -424,6 +427,6 @@ class Link:
             self.send(method(1, ACK, struct.pack(">QB", self.tag, 0)))
             self.confirmed = self.tag
 
-    HANDLERS = {START_OK: _start_ok, TUNE_OK: _nothing, OPEN: _open, CLOSE: _close, CLOSE_OK: _close_ok,
+    HANDLERS = {START_OK: _start_ok, TUNE_OK: _tune_ok, OPEN: _open, CLOSE: _close, CLOSE_OK: _close_ok,
                 CHANNEL_OPEN: _channel_open, CHANNEL_CLOSE_OK: _nothing, QOS: _qos, SELECT: _select, DECLARE: _declare,
                 DELETE: _delete, CONSUME: _consume, CANCEL: _cancel, ACK: _ack, NACK: _nothing, PUBLISH: _publish}

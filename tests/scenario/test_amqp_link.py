@@ -8,7 +8,7 @@ import pytest
 
 from amqp_app import bus
 from amqp_peer import AmqpPeer, short
-from ari_peer import event, stasis_end, stasis_start
+from ari_peer import channel, event, stasis_end, stasis_start
 from harness import applications, ari_engine, wait_until
 
 DECLARE = struct.pack(">HHH", 50, 10, 0)
@@ -320,6 +320,11 @@ def test_queues_go_and_a_restart_knows_of_those_that_are_left(start, ari_peer, a
     session.send(stasis_end("c1", "hello"), stasis_end("c2", "hello"))
     wait_until(lambda: len(amqp_peer.published[f"events_{second}"]) == 2)
     d.kill()
+    # What a restarted voxbus finds at Asterisk: the third call alone.
+    there = channel("c3", app="hello")
+    there["dialplan"] |= {"app_name": "Stasis", "app_data": "hello"}
+    ari_peer.answer("GET", "/channels", 200, [there])
+    ari_peer.answer("GET", "/applications/hello", 200, {"name": "hello", "channel_ids": ["c3"], "bridge_ids": []})
     d.start()
     d.wait_ready()
 

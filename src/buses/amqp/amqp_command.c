@@ -263,11 +263,15 @@ static void offer(struct amqp_command *c)
 static void on_offer(void *arg)
 {
 	struct amqp_bus *bus = arg;
+	int left = ROUND;
 
 	bus->stuck = false;
-	for (int i = 0; i < ROUND && !bus->stuck && !list_empty(&bus->parked); i++)
-		offer(container_of(bus->parked.next, struct amqp_command, link));
-	if (!list_empty(&bus->parked) && !timer_running(&bus->offer))
+	list_for_each_safe (it, &bus->parked) {
+		if (left-- == 0 || bus->stuck || bus->paused)
+			break;
+		offer(container_of(it, struct amqp_command, link));
+	}
+	if (!list_empty(&bus->parked) && !bus->paused && !timer_running(&bus->offer))
 		(void)timer_start(&bus->offer, bus->stuck ? OFFER_MS : 0);
 }
 
@@ -357,8 +361,8 @@ void amqp_command_settle(uint64_t tag, int result)
 
 void amqp_commands_lost(struct amqp_bus *bus)
 {
-	while (!list_empty(&bus->parked))
-		command_destroy(container_of(bus->parked.next, struct amqp_command, link));
+	list_for_each_safe (it, &bus->parked)
+		command_destroy(container_of(it, struct amqp_command, link));
 	list_for_each (it, &bus->commands)
 		container_of(it, struct amqp_command, link)->delivery_tag = 0;
 }
@@ -375,7 +379,7 @@ void amqp_commands_fini(struct amqp_bus *bus)
 {
 	timer_stop(&bus->offer);
 	amqp_commands_lost(bus);
-	while (!list_empty(&bus->commands))
-		command_destroy(container_of(bus->commands.next, struct amqp_command, link));
+	list_for_each_safe (it, &bus->commands)
+		command_destroy(container_of(it, struct amqp_command, link));
 	buf_fini(&bus->text);
 }

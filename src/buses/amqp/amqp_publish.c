@@ -160,10 +160,13 @@ static void flush_held(struct amqp_queue *q)
 {
 	struct amqp_bus *bus = q->bus;
 
-	while (!list_empty(&q->held) && q->declared && may_fly(bus)) {
-		struct amqp_flight *p = container_of(q->held.next, struct amqp_flight, link);
-		int rc = publish_write(p);
+	list_for_each_safe (it, &q->held) {
+		struct amqp_flight *p = container_of(it, struct amqp_flight, link);
+		int rc;
 
+		if (!q->declared || !may_fly(bus))
+			break;
+		rc = publish_write(p);
 		if (rc == -EAGAIN) {
 			(void)no_room(bus, true);
 			break;
@@ -385,9 +388,8 @@ void amqp_publish_channel_lost(struct amqp_bus *bus)
 	map_for_each (it, &bus->queues) {
 		struct amqp_queue *q = container_of(it, struct amqp_queue, node);
 
-		while (!list_empty(&q->held))
-			publish_settle(container_of(q->held.next, struct amqp_flight, link),
-				       -ECONNRESET);
+		list_for_each_safe (held, &q->held)
+			publish_settle(container_of(held, struct amqp_flight, link), -ECONNRESET);
 		list_del(&q->unflushed);
 	}
 }
@@ -414,14 +416,14 @@ void amqp_publish_lost(struct amqp_bus *bus)
 	map_for_each (it, &bus->queues) {
 		struct amqp_queue *q = container_of(it, struct amqp_queue, node);
 
-		while (!list_empty(&q->held))
-			drop(container_of(q->held.next, struct amqp_flight, link));
+		list_for_each_safe (held, &q->held)
+			drop(container_of(held, struct amqp_flight, link));
 		list_del(&q->unflushed);
 		q->unconfirmed = q->returning = q->delayed = 0;
 		q->refusals = 0;
 	}
-	while (!list_empty(&bus->refused))
-		drop(container_of(bus->refused.next, struct amqp_flight, link));
+	list_for_each_safe (it, &bus->refused)
+		drop(container_of(it, struct amqp_flight, link));
 	bus->full = false;
 }
 

@@ -172,10 +172,10 @@ void amqp_queues_init(struct amqp_bus *bus)
 
 void amqp_queues_fini(struct amqp_bus *bus)
 {
-	while (!list_empty(&bus->over))
-		amqp_dialog_destroy(container_of(bus->over.next, struct amqp_dialog, link));
-	while (!list_empty(&bus->dialogs))
-		amqp_dialog_destroy(container_of(bus->dialogs.next, struct amqp_dialog, link));
+	list_for_each_safe (it, &bus->over)
+		amqp_dialog_destroy(container_of(it, struct amqp_dialog, link));
+	list_for_each_safe (it, &bus->dialogs)
+		amqp_dialog_destroy(container_of(it, struct amqp_dialog, link));
 	map_for_each (it, &bus->queues)
 		queue_destroy(container_of(it, struct amqp_queue, node));
 	map_fini(&bus->queues);
