@@ -202,14 +202,11 @@ static bool offer(struct nats_commands *c, struct command *command)
 
 /* ---- new ones, and those that wait */
 
-static bool topic_waits(const struct nats_commands *c, struct str topic, const struct list *until)
+static bool topic_waits(const struct nats_commands *c, struct str topic)
 {
-	list_for_each (it, &c->waiting) {
-		if (it == until)
-			return false;
+	list_for_each (it, &c->waiting)
 		if (str_eq(topic_of(container_of(it, struct command, link)), topic))
 			return true;
-	}
 	return false;
 }
 
@@ -223,7 +220,7 @@ static void come(struct nats_commands *c, natsMsg *msg)
 		natsMsg_Destroy(msg);
 		return;
 	}
-	if ((c->n_waiting && topic_waits(c, topic_of(command), NULL)) || !offer(c, command))
+	if ((c->n_waiting && topic_waits(c, topic_of(command))) || !offer(c, command))
 		wait(c, command);
 }
 
@@ -254,20 +251,18 @@ static void on_more(void *arg)
 static void on_again(void *arg)
 {
 	struct nats_commands *c = arg;
+	struct list now;
 
-	list_for_each_safe (it, &c->waiting) {
-		struct command *command = container_of(it, struct command, link);
+	list_init(&now);
+	list_splice_tail(&now, &c->waiting);
+	c->n_waiting = 0;
+	while (!list_empty(&now)) {
+		struct command *command = container_of(now.next, struct command, link);
 
-		if (topic_waits(c, topic_of(command), it))
-			continue; /* behind one that could not go */
-		list_del(it);
-		if (offer(c, command))
-			c->n_waiting--;
-		else
-			list_add_tail(it_next, it); /* where it was */
+		list_del(&command->link);
+		if (topic_waits(c, topic_of(command)) || !offer(c, command))
+			wait(c, command);
 	}
-	if (c->n_waiting)
-		(void)timer_start(&c->again, NATS_COMMAND_AGAIN_MS);
 	task_defer(&c->more);
 }
 

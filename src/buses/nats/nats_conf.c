@@ -15,10 +15,28 @@
 #define URL_MUST      "nats://[user:password@]host[:port] or tls://..., also with token@"
 #define FAILOVER_MUST "nats://host[:port] or tls://..., without a user"
 
+bool nats_url_has_port(struct str host_port)
+{
+	bool ipv6 = str_starts(host_port, STR("["));
+
+	return ipv6 ? !str_ends(host_port, STR("]")) : str_find(host_port, ':') < host_port.n;
+}
+
+/* Without a port it is judged as with the usual one. */
+static bool valid_host_port(struct str s)
+{
+	char text[300];
+	int n = snprintf(text, sizeof(text), "%.*s%s", STR_ARG(s),
+			 nats_url_has_port(s) ? "" : ":4222");
+
+	return n < (int)sizeof(text) && !str_starts(s, STR("unix:")) &&
+	       valid_address(str_make(text, (size_t)n));
+}
+
 int nats_url_parse(struct str url, struct nats_url *ret)
 {
 	struct nats_url u = { .tls = str_starts(url, STR("tls://")) };
-	struct str rest = str_skip(url, u.tls ? 6 : 7), address;
+	struct str rest = str_skip(url, u.tls ? 6 : 7);
 	size_t at;
 
 	if (!u.tls && !str_starts(url, STR("nats://")))
@@ -37,18 +55,8 @@ int nats_url_parse(struct str url, struct nats_url *ret)
 		if (!u.user.n)
 			return -EINVAL;
 	}
-	address = u.host_port;
-	if (address.n && *address.p == '[' ? address.p[address.n - 1] == ']'
-					   : str_find(address, ':') == address.n) {
-		/* Without a port: judged as with the usual one. */
-		char text[300];
-		int n = snprintf(text, sizeof(text), "%.*s:4222", STR_ARG(address));
-
-		if (n >= (int)sizeof(text) || !valid_address(str_make(text, (size_t)n)))
-			return -EINVAL;
-	} else if (!valid_address(address) || str_starts(address, STR("unix:"))) {
+	if (!valid_host_port(u.host_port))
 		return -EINVAL;
-	}
 	*ret = u;
 	return 0;
 }
@@ -162,7 +170,7 @@ static int check_url(const struct nats_conf *conf, const struct conf_where *wher
 		return conf_fail(where, "tls", e,
 				 "tls is set and url is nats://, must be a tls:// url");
 	for (size_t i = 0; i < conf->failover.count; i++) {
-		struct nats_url other;
+		struct nats_url other = { 0 };
 
 		if (nats_url_parse(str_from(conf->failover.items[i]), &other) == 0 &&
 		    other.tls != url->tls)
@@ -190,7 +198,7 @@ static int check_login(const struct nats_conf *conf, const struct nats_url *url,
 static int nats_check(const void *arg, const struct conf_where *where, struct err *e)
 {
 	const struct nats_conf *conf = arg;
-	struct nats_url url;
+	struct nats_url url = { 0 };
 	int rc = check_url(conf, where, &url, e);
 
 	if (rc == 0)

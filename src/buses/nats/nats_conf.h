@@ -41,5 +41,6 @@ struct nats_url {
 
 /* 0, or -EINVAL: no URL of a NATS server. */
 int nats_url_parse(struct str url, struct nats_url *ret);
+bool nats_url_has_port(struct str host_port);
 
 #endif

@@ -158,7 +158,7 @@ static natsStatus set_ways(natsOptions *opts, struct nats_line *line)
 
 static natsStatus set_options(natsOptions *opts, struct nats_line *line)
 {
-	struct nats_url url;
+	struct nats_url url = { 0 };
 	char text[320];
 	natsStatus s;
 

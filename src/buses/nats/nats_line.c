@@ -59,6 +59,7 @@ void nats_line_unref(struct nats_line *line)
 
 	nats_line_lock(line);
 	last = --line->refs == 0;
+	(void)pthread_cond_broadcast(&line->cond); /* for await_library */
 	nats_line_unlock(line);
 	if (last)
 		line_free(line);
@@ -343,11 +344,25 @@ static void join(struct nats_line *line)
  */
 static void close_library(void)
 {
-	static STACK_OF(SSL_COMP) *hidden;
+	static STACK_OF(SSL_COMP) * hidden;
 	STACK_OF(SSL_COMP) *methods = SSL_COMP_set0_compression_methods(NULL);
 
 	hidden = methods ? methods : hidden;
 	(void)nats_CloseAndWait(CLOSE_MS);
+}
+
+/* Its threads have seen that our subscriptions and connection are gone, or it takes too long. */
+static void await_library(struct nats_line *line)
+{
+	struct timespec until;
+	int rc = 0;
+
+	(void)clock_gettime(CLOCK_REALTIME, &until);
+	until.tv_sec += JOIN_S;
+	nats_line_lock(line);
+	while (line->refs > 1u + line->posted && rc == 0)
+		rc = pthread_cond_timedwait(&line->cond, &line->mutex, &until);
+	nats_line_unlock(line);
 }
 
 struct nats_line *nats_line_destroy(struct nats_line *line)
@@ -359,8 +374,10 @@ struct nats_line *nats_line_destroy(struct nats_line *line)
 	nats_line_unlock(line);
 	if (line->started)
 		join(line);
-	if (line->started && !lines_started)
+	if (line->started && !lines_started) {
+		await_library(line);
 		close_library();
+	}
 	nats_line_unref(line);
 	return NULL;
 }

@@ -58,8 +58,7 @@ static void on_dial(void *arg)
 
 	/* The library wants a port. */
 	(void)snprintf(text, sizeof(text), "%.*s%s", STR_ARG(server),
-		       server.p[server.n - 1] == ']' || str_find(server, ':') == server.n ? ":4222"
-											  : "");
+		       nats_url_has_port(server) ? "" : ":4222");
 	nats_line_connect(n->line, str_from(text));
 }
 

@@ -386,7 +386,7 @@ static void put_back(struct nats_outbox *o, struct nats_batch *batch)
 		struct nats_entry *entry = &batch->entries[i];
 		struct parcel *p = entry->owner;
 
-		if (!comes_again(entry))
+		if (!p || !comes_again(entry))
 			continue;
 		list_del(&p->link);
 		uncount(o, p);

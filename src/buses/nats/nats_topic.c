@@ -182,17 +182,24 @@ void nats_topic_retry(struct topic *t)
 	nats_topic_wake(t);
 }
 
+static void settle_all(struct topic *t, int result)
+{
+	list_for_each_safe (it, &t->waiting) {
+		struct parcel *p = container_of(it, struct parcel, link);
+
+		count(t, p, false);
+		nats_parcel_settle(t->outbox, p, result);
+	}
+}
+
 /* The hub keeps what is stored until it is stored, or till it forgets the call. */
 static void give_back(struct topic *t)
 {
-	struct nats_outbox *o = t->outbox;
-
 	timer_stop(&t->timer);
 	set_state(t, TOPIC_OPEN);
 	list_del(&t->ready);
 	list_del(&t->held);
-	while (t->n_waiting)
-		nats_parcel_settle(o, nats_topic_pull(t), -EAGAIN);
+	settle_all(t, -EAGAIN);
 	nats_topic_rest(t);
 }
 
@@ -225,8 +232,7 @@ void nats_topic_drop(struct topic *t, const char *why)
 	list_del(&t->ready);
 	list_del(&t->held);
 	o->lost += n;
-	while (t->n_waiting)
-		nats_parcel_settle(o, nats_topic_pull(t), 0);
+	settle_all(t, 0);
 	nats_topic_rest(t);
 }
 
