@@ -27,6 +27,7 @@ struct doctor {
 	cJSON *findings;
 	bool running;      /* the daemon answers */
 	bool config_right; /* and can be printed */
+	bool ari_proxy;    /* the daemon's own file is go-ari-proxy's */
 	char config[4096]; /* the daemon's own file, "" = none or not known */
 };
 
@@ -59,6 +60,7 @@ static void check_version(struct doctor *d, const cJSON *status)
 	char what[256];
 
 	(void)snprintf(d->config, sizeof(d->config), "%s", json_text(status, "config"));
+	d->ari_proxy = cJSON_IsTrue(cJSON_GetObjectItem(status, "ari_proxy"));
 	(void)snprintf(what, sizeof(what), "voxbusd %.64s runs at %.128s",
 		       json_text(status, "version"), d->cli->origin);
 	if (strcmp(json_text(status, "version"), VOXBUS_VERSION) == 0)
@@ -97,7 +99,8 @@ static const char *config_file(const struct doctor *d)
 static int run_voxbusd(const struct doctor *d, const char *action, struct buf *out)
 {
 	const char *file = config_file(d);
-	const char *args[] = { "voxbusd", action, file ? "-c" : NULL, file, NULL };
+	const char *option = d->ari_proxy && !d->cli->config ? "--ari-proxy" : "-c";
+	const char *args[] = { "voxbusd", action, file ? option : NULL, file, NULL };
 
 	return child_run(args, out);
 }

@@ -50,6 +50,7 @@ enum {
 struct daemon {
 	struct voxbus_conf *conf;
 	const char *file;
+	bool ari_proxy; /* file is go-ari-proxy's */
 	struct loop *loop;
 	struct streams *streams;
 	struct journal *journal;
@@ -406,6 +407,7 @@ static int create_admin(struct daemon *d, struct err *e)
 		.version = VOXBUS_VERSION,
 		.node = d->conf->node,
 		.config = d->file,
+		.ari_proxy = d->ari_proxy,
 		.data_dir = d->conf->data_dir,
 		.started_wall_ns = d->started_wall_ns,
 		.tcp = tcp,
@@ -441,7 +443,8 @@ static int listen_all(struct daemon *d, struct err *e)
 	return 0;
 }
 
-int daemon_create(struct voxbus_conf *conf, const char *file, struct daemon **ret, struct err *e)
+int daemon_create(struct voxbus_conf *conf, const char *file, bool ari_proxy, struct daemon **ret,
+		  struct err *e)
 {
 	static int (*const steps[])(struct daemon * d, struct err * e) = {
 		open_journal, open_leases,  add_accounts, create_servers,
@@ -454,6 +457,7 @@ int daemon_create(struct voxbus_conf *conf, const char *file, struct daemon **re
 		return err_set(e, -ENOMEM, "out of memory");
 	d->conf = conf;
 	d->file = file;
+	d->ari_proxy = ari_proxy;
 	d->started_wall_ns = clock_wall_ns();
 	d->started_us = loop_now_us();
 	d->connections = raise_files();

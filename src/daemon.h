@@ -16,7 +16,8 @@ extern const struct conf_variant daemon_variants[];
  * file: the configuration's path, or NULL for the embedded defaults. conf is borrowed. A refusal's
  * sentence says what to do.
  */
-int daemon_create(struct voxbus_conf *conf, const char *file, struct daemon **ret, struct err *e);
+int daemon_create(struct voxbus_conf *conf, const char *file, bool ari_proxy, struct daemon **ret,
+		  struct err *e);
 /* Starts the ports and runs until SIGTERM or SIGINT: 0, or why it could not start. */
 int daemon_run(struct daemon *daemon, struct err *e);
 struct daemon *daemon_destroy(struct daemon *daemon);

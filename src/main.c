@@ -105,7 +105,7 @@ static int parse_options(int argc, char **argv, struct options *o)
 	return -1;
 }
 
-static int run(struct voxbus_conf *conf, const char *file)
+static int run(struct voxbus_conf *conf, const struct options *o)
 {
 	struct daemon *daemon = NULL;
 	struct err e = { "" };
@@ -113,7 +113,7 @@ static int run(struct voxbus_conf *conf, const char *file)
 
 	log_setup((enum log_level)conf->log.level, (enum log_format)conf->log.format, stderr);
 	(void)signal(SIGPIPE, SIG_IGN);
-	rc = daemon_create(conf, file, &daemon, &e);
+	rc = daemon_create(conf, o->file, o->ari_proxy, &daemon, &e);
 	if (rc == 0)
 		rc = daemon_run(daemon, &e);
 	daemon = daemon_destroy(daemon);
@@ -154,7 +154,7 @@ static int act(const struct options *o, struct voxbus_conf *conf)
 	case PRINT:
 		return print(conf);
 	default:
-		return run(conf, o->file);
+		return run(conf, o);
 	}
 }
 

@@ -49,6 +49,7 @@ struct admin_env {
 	const struct http_conf *http_conf; /* and where it listens; with http */
 	struct tls_context *tls;           /* its certificate; may be NULL */
 	const char *version, *node;
+	bool ari_proxy;       /* config is go-ari-proxy's config.json */
 	const char *config;   /* path of the configuration, NULL = embedded defaults */
 	const char *data_dir; /* may be NULL */
 	uint64_t started_wall_ns;

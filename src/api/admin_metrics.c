@@ -72,7 +72,7 @@ static const struct field hub_fields[] = {
 		"Messages of closed calls dropped because nobody came to read them."),
 	GAUGE(hub_stats, dialogs, "voxbus_hub_dialogs", "Dialogs now."),
 	GAUGE(hub_stats, closed, "voxbus_hub_closed_dialogs",
-	      "Dialogs that are over and kept because they are unread."),
+	      "Dialogs that are over and kept: unread, or by their application's keep."),
 };
 
 static const struct field stream_fields[] = {

@@ -228,6 +228,7 @@ static void head_json(struct jout *j, struct admin *admin)
 	jout_str(j, "node", str_from(admin->env.node));
 	jout_u64(j, "pid", (uint64_t)getpid());
 	jout_str(j, "config", str_from(admin->env.config));
+	jout_bool(j, "ari_proxy", admin->env.ari_proxy);
 	jout_str(j, "data_dir", str_from(admin->env.data_dir));
 	jout_str(j, "started", str_from(started));
 	jout_seconds(j, "uptime_s", now_ns > then_ns ? (now_ns - then_ns) / 1000000 : 0);

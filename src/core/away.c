@@ -117,10 +117,11 @@ static void note(struct application *a, struct stream *s, uint64_t from, uint64_
 
 void away_appended(struct application *a, struct stream *s)
 {
-	uint64_t now = loop_now(a->bus->hub->opt.loop);
+	uint64_t now;
 
 	if ((!a->away.events_max && !a->away.age_ms) || port_usable(a->bus))
 		return;
+	now = loop_now(a->bus->hub->opt.loop);
 	if (!a->away.since_ms)
 		a->away.since_ms = now;
 	if (a->away.age_ms && now - a->away.since_ms > a->away.age_ms)
@@ -131,10 +132,25 @@ void away_appended(struct application *a, struct stream *s)
 	drop_oldest(a);
 }
 
-void away_recovered(struct application *a, struct stream *s)
+static void recovered(struct application *a, struct stream *s)
 {
 	if (a->away.events_max && stream_first(s) < stream_next(s))
 		note(a, s, stream_first(s), stream_next(s));
+}
+
+void away_recover(struct hub *hub)
+{
+	map_for_each (it, &hub->dialogs) {
+		struct dialog *d = container_of(it, struct dialog, node);
+
+		recovered(d->application, d->events);
+	}
+	map_for_each (it, &hub->applications) {
+		struct application *a = container_of(it, struct application, node);
+
+		if (a->events)
+			recovered(a, a->events);
+	}
 }
 
 void away_over(struct application *a)

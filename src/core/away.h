@@ -22,8 +22,8 @@ void away_fini(struct away *away);
 bool away_refuses(const struct application *application);
 /* An event was appended to that stream: it may be one too many. */
 void away_appended(struct application *application, struct stream *stream);
-/* The stream's events of an earlier run, before buses start. */
-void away_recovered(struct application *application, struct stream *stream);
+/* Events of an earlier run wait, too: before buses start. */
+void away_recover(struct hub *hub);
 /* The bus is there: nothing waits for it any more but what is on its way. */
 void away_over(struct application *application);
 /* How long an event may wait: that of its type, or shorter. Not for one that tells of a call's life. */

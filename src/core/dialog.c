@@ -154,7 +154,7 @@ struct dialog *dialog_discard(struct dialog *d)
 {
 	const struct port *bus = d->application->bus;
 
-	if (bus->ops->listen && port_usable(bus) && d->state != DIALOG_CLOSED)
+	if (bus->ops->listen && port_usable(bus) && !d->accept.unborn)
 		(void)bus_listen(d, false);
 	(void)stream_discard(d->events);
 	(void)stream_discard(d->responses);

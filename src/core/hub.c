@@ -218,11 +218,7 @@ int hub_start(struct hub *hub, struct err *e)
 	if (rc < 0)
 		return err_set(e, rc, "the dialogs in the journal can't be read: %s",
 			       strerror(-rc));
-	map_for_each (it, &hub->dialogs) {
-		struct dialog *d = container_of(it, struct dialog, node);
-
-		away_recovered(d->application, d->events);
-	}
+	away_recover(hub);
 	rc = start_role(hub, PORT_BUS, e);
 	return rc < 0 ? rc : start_role(hub, PORT_ENGINE, e);
 }

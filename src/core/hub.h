@@ -69,16 +69,16 @@ struct application_options {
 	size_t n_ttl;
 	enum deduplicate deduplicate;
 	bool application_events; /* those that belong to no dialog go to events_<application> */
-	uint64_t
-		keep_ms; /* a call's events stay so long after its end, for hub_replay; not on a pull bus */
-	bool refuse_away; /* while the bus has no link new calls get no dialog: `release` */
-	uint64_t
-		away_events_max; /* events that may wait for such a bus, the oldest go; 0: no limit */
-	uint64_t
-		accept_ms; /* so long after its AppStart a worker must have said something, else the call
-			     * is announced anew, and after accept_tries (> 0) `release`d; 0: none need */
+	/* A call's events stay so long after its end, for hub_replay; not on a pull bus. */
+	uint64_t keep_ms;
+	/* So long after its AppStart a worker must have shown itself; else the call is announced anew, and
+	 * after accept_tries (> 0) the engine shall `release` it. 0: none need. */
+	uint64_t accept_ms;
 	unsigned accept_tries;
-	uint64_t away_age_ms; /* what is older goes, too; 0: no limit. Both not on a pull bus */
+	/* While the bus has no link (a pull bus always has): new calls get no dialog (`release`); so many
+	 * events may wait, the oldest go; what is older goes, too. 0: no limit. */
+	bool refuse_away;
+	uint64_t away_events_max, away_age_ms;
 };
 /* Copies what it needs. Before hub_start. -EEXIST: twice; -EMSGSIZE: too long a name; -ENOMEM. */
 int hub_add_application(struct hub *hub, struct str name,

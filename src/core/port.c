@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: MIT */
-/* The five upcalls, and what a change of a port's state means for those who send by it. */
+/* The upcalls, and what a change of a port's state means for those who send by it. */
 #include "core/port.h"
 
 #include <errno.h>

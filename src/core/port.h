@@ -4,8 +4,7 @@
  *
  * An engine (where calls live) and a bus (where applications listen) are the same thing to the
  * core: a port that messages come in by and go out of. An adapter implements `struct port_ops`
- * and calls the five upcalls below (an engine also port_bind), on the loop's thread, and nothing
- * else of the core.
+ * and calls the upcalls below, on the loop's thread, and nothing else of the core.
  * (A bus whose readers pull, such as long poll, also reads streams by cursors: PORT_PULL.)
  * Neither side is ever called from inside a call of its own: `send` may not call port_settle, and
  * port_deliver does not call `settle`; that comes in a later turn. (The exception is port_bind.)

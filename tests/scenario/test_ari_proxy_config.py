@@ -27,8 +27,8 @@ def has_bus(kind):
 def config(tmp_path, message_bus, url="http://127.0.0.1:8088/ari", **changes):
     path = tmp_path / "config.json"
     content = {"origin": "http://localhost/", "server_id": "pbx1", "applications": ["test"],
-               "websocket_url": url.replace("http", "ws", 1) + "/events", "stasis_url": url, "ws_user": "test",
-               "ws_password": "test", "message_bus": message_bus,
+               "websocket_url": url.replace("http", "ws", 1) + "/events", "stasis_url": url, "ws_user": "ari",
+               "ws_password": "secret", "message_bus": message_bus,
                "bus_config": {"url": BUSES.get(message_bus, ("", "x"))[1], "queue": "workers"}, "unknown": [1]}
     path.write_text(json.dumps({**content, **changes}, indent=2))
     return path
@@ -59,7 +59,7 @@ def test_check_and_print(tmp_path, message_bus):
         return
     assert checked.returncode == 0 and checked.stdout == f"{path}: the configuration is right\n", checked
     yaml = tmp_path / "voxbus.yaml"
-    yaml.write_text(printed.stdout.replace("'***'", "test").replace('"***"', "test"))
+    yaml.write_text(printed.stdout.replace("'***'", "secret").replace('"***"', "secret"))
     assert "node: pbx1\n" in printed.stdout and f"type: {kind}\n" in printed.stdout, printed
     assert voxbusd(tmp_path, "-c", yaml, "--check").returncode == 0
     assert voxbusd(tmp_path, "-c", yaml, "--print").stdout == printed.stdout
@@ -98,6 +98,8 @@ def test_it_serves_asterisk_and_takes_no_port(tmp_path, ari_peer, message_bus):
             assert ari_peer.wait_session("test").apps == ["test"]
             admin = tmp_path / ".local/state/voxbus/admin.sock"
             wait_until(admin.exists)
+            doctor = run_program(harness.VOXBUS, "--socket", admin, "--json", "doctor", env={"HOME": str(tmp_path)})
+            assert {"ok"} == {f["level"] for f in json.loads(doctor.stdout) if f["id"] == "configuration"}, doctor
             assert ports(process.pid, STATE_ESTABLISHED) and not ports(process.pid, STATE_LISTEN)
             process.send_signal(signal.SIGTERM)
             assert process.wait(harness.STOP_S) == 0, output.read_text()

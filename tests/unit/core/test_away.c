@@ -156,6 +156,7 @@ static void call_that_is_over_for_too_long_goes_whole(void **state)
 	up(&w, true);
 	for (size_t i = 0; i < w.sent.n; i++)
 		assert_true(w.sent.at[i]->kind != MSG_EVENT || w.sent.at[i]->seq == 1);
+	assert_true(w.sent.n > 0);
 	assert_true(str_eq(w.sent.at[w.sent.n - 1]->type, STR("StasisStart")));
 	world_destroy(&w);
 }

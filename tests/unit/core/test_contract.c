@@ -504,6 +504,34 @@ static void comes_back_after_a_lost_link(const struct contract_row *row)
 	contract_destroy(c);
 }
 
+/* Whatever becomes of them, the core hears of no answer, and it may be stopped in the middle. */
+static void releases_calls_without_a_word(const struct contract_row *row)
+{
+	struct contract *c = contract_create(row);
+
+	if (row->ops->release) {
+		assert_true(row->ops->roles & PORT_ENGINE);
+		start(c);
+		contract_until(c, is_up, "it does not come up");
+		for (int round = 0; round < 2; round++) {
+			c->inside = true;
+			row->ops->release(c->self, STR("app"), STR("a b/c"), "AWAY");
+			row->ops->release(c->self, STR("nobody"), STR("c2"), "UNACCEPTED");
+			c->inside = false;
+			for (int i = 0; i < 8 && round == 0; i++) {
+				turn_on(c);
+				(void)row->answer(c, i % 3 != 0);
+				loop_test_advance(c->loop, 1000);
+			}
+		}
+		for (size_t i = 1; i <= CONTRACT_MESSAGES; i++)
+			assert_int_equal(c->settled[i] + c->refused[i], 0);
+		stop(c);
+		row->ops->release(c->self, STR("app"), STR("late"), "AWAY");
+	}
+	contract_destroy(c);
+}
+
 static void numbers_are_named(const struct contract_row *row)
 {
 	struct contract *c = contract_create(row);
@@ -538,6 +566,7 @@ EVERY(listening_is_answered_in_a_later_turn)
 EVERY(pauses_and_goes_on)
 EVERY(comes_back_after_a_lost_link)
 EVERY(names_what_a_command_touches)
+EVERY(releases_calls_without_a_word)
 EVERY(numbers_are_named)
 
 int main(void)
@@ -556,6 +585,7 @@ int main(void)
 		cmocka_unit_test(pauses_and_goes_on_each),
 		cmocka_unit_test(comes_back_after_a_lost_link_each),
 		cmocka_unit_test(names_what_a_command_touches_each),
+		cmocka_unit_test(releases_calls_without_a_word_each),
 		cmocka_unit_test(numbers_are_named_each),
 	};
 
