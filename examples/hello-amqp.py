@@ -24,13 +24,15 @@ class Call:
     """One call: a dialog_id and its three queues."""
 
     def __init__(self, channel, dialog):
-        self.channel, self.dialog, self.seen = channel, dialog, 0
+        self.channel, self.dialog, self.seen, self.ended = channel, dialog, 0, False
+        self.unanswered = set()
         publish(channel, f"commands_{dialog}", "DUMMY")  # we are here: what go-ari-library says first
         self.consumers = [consume(channel, f"events_{dialog}", self.on_event),
                           consume(channel, f"responses_{dialog}", self.on_response)]
 
     def command(self, method, url, **parameters):
         command = {"unique_id": str(uuid.uuid4()), "url": url, "method": method, "body": json.dumps(parameters)}
+        self.unanswered.add(command["unique_id"])
         publish(self.channel, f"commands_{self.dialog}", json.dumps(command))
 
     def on_event(self, message):
@@ -46,12 +48,21 @@ class Call:
         elif message["type"] == "PlaybackFinished":
             self.command("DELETE", f"/channels/{event['playback']['target_uri'].removeprefix('channel:')}")
         elif message["type"] == "StasisEnd":
-            for consumer in self.consumers:
-                self.channel.basic_cancel(consumer)
+            self.ended = True
+            self.leave()
 
     def on_response(self, message):
+        self.unanswered.discard(message["unique_id"])
         if message["status_code"] >= 400:
             print(self.dialog, message["status_code"], message["response_body"], flush=True)
+        self.leave()
+
+    def leave(self):
+        """A queue that we leave with something in it stays for an hour."""
+        if self.ended and not self.unanswered:
+            for consumer in self.consumers:
+                self.channel.basic_cancel(consumer)
+            self.consumers = []
 
 
 def publish(channel, queue, text):
