@@ -11,9 +11,8 @@
 enum { TURNS = 20000, IDLE_TURNS = 60, FEW = 16 };
 
 static const struct contract_row *const rows[] = {
-	&contract_memory_bus, &contract_memory_broker, &contract_memory_engine,
-	&contract_asterisk,   &contract_longpoll,      &contract_amqp,
-	&contract_nats,
+	&contract_memory_bus, &contract_memory_broker, &contract_memory_engine, &contract_asterisk,
+	&contract_longpoll,   &contract_amqp,          &contract_nats,
 };
 
 static struct contract *now; /* whose upcalls these are */
