@@ -323,6 +323,29 @@ static void string_without_room_leaves_the_buffer_as_it_was(void **state)
 	}
 }
 
+static void string_that_fits_to_the_byte_is_written(void **state)
+{
+	static const char *const texts[] = {
+		"", "a", "\"", "ab\n\x01", "{\"a\":\"b\"}", "<\"\xc3\xa4>"
+	};
+
+	for (size_t i = 0; i < sizeof(texts) / sizeof(*texts); i++) {
+		struct buf wide, exact;
+
+		buf_init(&wide, 256);
+		assert_int_equal(json_add_string_go(&wide, str_from(texts[i])), 0);
+		buf_init(&exact, buf_len(&wide));
+		assert_int_equal(json_add_string_go(&exact, str_from(texts[i])), 0);
+		assert_true(str_eq(buf_str(&wide), buf_str(&exact)));
+		buf_fini(&exact);
+		buf_init(&exact, buf_len(&wide) - 1);
+		assert_int_equal(json_add_string_go(&exact, str_from(texts[i])), -ENOBUFS);
+		assert_int_equal(buf_len(&exact), 0);
+		buf_fini(&exact);
+		buf_fini(&wide);
+	}
+}
+
 static void compare(struct json v, const cJSON *oracle);
 
 static void compare_items(struct json v, const cJSON *oracle)
@@ -524,6 +547,7 @@ int main(void)
 		cmocka_unit_test(strings_lose_their_escapes),
 		cmocka_unit_test(writers_escape_what_they_must),
 		cmocka_unit_test(string_without_room_leaves_the_buffer_as_it_was),
+		cmocka_unit_test(string_that_fits_to_the_byte_is_written),
 		cmocka_unit_test(scanner_sees_in_recorded_frames_what_cjson_sees),
 		cmocka_unit_test(speed_is_shown),
 		cmocka_unit_test(shallow_walk_steps_over_what_is_inside),
