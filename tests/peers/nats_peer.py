@@ -30,6 +30,7 @@ class NatsPeer:
         self.mute, self.pong_delay, self.refuse, self.chop, self.greet = False, 0, None, False, True
         self.subs, self.pubs, self.connects = {}, [], []
         self.pings = 0
+        self._dropped = set()
         self._owed = []
         self._news = threading.Condition()
         self._writing = threading.Lock()
@@ -79,7 +80,7 @@ class NatsPeer:
 
     def _line(self, stream, connection):
         line = stream.readline()
-        if not line:
+        if not line or connection in self._dropped:
             return False
         words = line.decode().split()
         verb = words[0].upper() if words else ""
@@ -94,7 +95,10 @@ class NatsPeer:
                 self.subs = {subject: sid for subject, sid in self.subs.items() if sid != words[1]}
             self._news.notify_all()
         if verb == "PUB":
-            self._published(words, stream.read(int(words[-1]) + 2)[:-2], connection)
+            payload = stream.read(int(words[-1]) + 2)[:-2]
+            if connection in self._dropped:  # what was read may be cut
+                return False
+            self._published(words, payload, connection)
         elif verb == "PING":
             self._pong(connection)
         return True
@@ -122,6 +126,8 @@ class NatsPeer:
 
     def _write(self, data, connection):
         with self._news:
+            if connection in self._dropped:
+                return
             if self.mute:
                 self._owed.append((data, connection))
                 return
@@ -151,6 +157,8 @@ class NatsPeer:
         self.raw(f"MSG {subject} {sid} {len(payload)}\r\n".encode() + payload + b"\r\n")
 
     def drop(self):
+        with self._news:
+            self._dropped.add(self._connection)
         self._connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self._connection.shutdown(socket.SHUT_RD)
         self._connection.close()
