@@ -252,9 +252,10 @@ static bool url_split(struct str s, const char *scheme, struct url *ret)
 	while (str_ends(ret->path, STR("/")))
 		ret->path.n--;
 	colon = authority.n;
-	while (colon && authority.p[colon - 1] != ':' && authority.p[colon - 1] != ']')
+	while (authority.p && colon && authority.p[colon - 1] != ':' &&
+	       authority.p[colon - 1] != ']')
 		colon--;
-	if (colon && authority.p[colon - 1] == ':') {
+	if (authority.p && colon && authority.p[colon - 1] == ':') {
 		ret->host = str_make(authority.p, colon - 1);
 		ret->port = str_skip(authority, colon);
 	} else {

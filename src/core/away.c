@@ -69,41 +69,54 @@ static void tell(struct application *a, const char *why)
 	a->away.told = true;
 }
 
-/* What is not written yet can't go: it does with the next event. */
+/* Up to n of the run's; true: it is used up. What is not written yet can't go now. */
+static bool drop_from(struct application *a, struct away_run *run, uint64_t n)
+{
+	uint64_t from = run->from, to = run->to - from > n ? from + n : run->to, before;
+
+	if (to > stream_visible(run->stream))
+		to = stream_visible(run->stream);
+	if (to <= from)
+		return false;
+	before = stream_first(run->stream);
+	stream_trim(run->stream, to);
+	if (stream_first(run->stream) > before) {
+		a->bus->hub->stats.away_dropped += stream_first(run->stream) - before;
+		tell(a, "more wait than while_away.events_max");
+	}
+	a->away.n -= to - from;
+	run->from = to;
+	if (run->from < run->to)
+		return false;
+	run_free(&a->away, run);
+	return true;
+}
+
 static void drop_oldest(struct application *a)
 {
-	struct hub *hub = a->bus->hub;
+	list_for_each_safe (it, &a->away.runs) {
+		struct away_run *run = container_of(it, struct away_run, link);
 
-	while (a->away.n > a->away.events_max) {
-		struct away_run *run = container_of(a->away.runs.next, struct away_run, link);
-		uint64_t excess = a->away.n - a->away.events_max, before;
-		uint64_t to = run->to - run->from > excess ? run->from + excess : run->to;
-
-		if (to > stream_visible(run->stream))
-			to = stream_visible(run->stream);
-		if (to <= run->from)
-			return;
-		before = stream_first(run->stream);
-		stream_trim(run->stream, to);
-		if (stream_first(run->stream) > before) {
-			hub->stats.away_dropped += stream_first(run->stream) - before;
-			tell(a, "more wait than while_away.events_max");
-		}
-		a->away.n -= to - run->from;
-		run->from = to;
-		if (run->from == run->to)
-			run_free(&a->away, run);
+		if (a->away.n <= a->away.events_max ||
+		    !drop_from(a, run, a->away.n - a->away.events_max))
+			return; /* what is left goes with the next event */
 	}
+}
+
+/* The newest run, if those events follow its last. */
+static struct away_run *run_before(struct away *away, const struct stream *s, uint64_t from)
+{
+	struct away_run *run = container_of(away->runs.prev, struct away_run, link);
+
+	return !list_empty(&away->runs) && run->stream == s && run->to == from ? run : NULL;
 }
 
 /* Without memory for a note an event is not counted, that is all. */
 static void note(struct application *a, struct stream *s, uint64_t from, uint64_t to)
 {
-	struct away_run *run = list_empty(&a->away.runs)
-				       ? NULL
-				       : container_of(a->away.runs.prev, struct away_run, link);
+	struct away_run *run = run_before(&a->away, s, from);
 
-	if (!run || run->stream != s || run->to != from) {
+	if (!run) {
 		run = calloc(1, sizeof(*run));
 		if (!run)
 			return;

@@ -268,7 +268,7 @@ int hub_replay(struct hub *hub, const struct replay_options *o, struct replay_vi
 	r->application = d->application;
 	r->speed = o->speed;
 	r->end = stream_visible(d->events);
-	memcpy(r->topic, ret->topic, sizeof(r->topic));
+	(void)snprintf(r->topic, sizeof(r->topic), "%s", ret->topic);
 	timer_init(&r->timer, hub->opt.loop, pump, r);
 	task_init(&r->pump, hub->opt.loop, pump, r);
 	rc = replay_streams(r, d, str_from(r->topic));
