@@ -51,11 +51,6 @@ int buf_grow(struct buf *b, size_t n)
 	return 0;
 }
 
-int buf_addc(struct buf *b, char c)
-{
-	return buf_add(b, str_make(&c, 1));
-}
-
 int buf_vaddf(struct buf *b, const char *fmt, va_list ap)
 {
 	va_list again;

@@ -61,7 +61,10 @@ static inline int buf_add(struct buf *b, struct str s)
 	}
 	return rc;
 }
-int buf_addc(struct buf *b, char c);
+static inline int buf_addc(struct buf *b, char c)
+{
+	return buf_add(b, str_make(&c, 1));
+}
 int buf_addf(struct buf *b, const char *fmt, ...) __attribute__((format(printf, 2, 3)));
 int buf_vaddf(struct buf *b, const char *fmt, va_list ap) __attribute__((format(printf, 2, 0)));
 /* Drops n bytes from the front; n <= buf_len. Gives the memory back once a large one is empty. */

@@ -29,9 +29,11 @@ static int escaped_byte(struct str in, size_t i)
 
 long url_decode(char *out, struct str in)
 {
-	size_t n = 0;
+	size_t n = str_find(in, '%');
 
-	for (size_t i = 0; i < in.n; i++) {
+	if (n)
+		memcpy(out, in.p, n);
+	for (size_t i = n; i < in.n; i++) {
 		if (in.p[i] != '%') {
 			out[n++] = in.p[i];
 			continue;
@@ -119,6 +121,49 @@ bool form_next(struct str *rest, struct form_pair *ret)
 		size_t n;
 
 		*ret = split(*rest, &n);
+		*rest = n < rest->n ? str_skip(*rest, n + 1) : str_make(NULL, 0);
+		if (n)
+			return true;
+	}
+	return false;
+}
+
+static const bool marks[256] = { ['&'] = true, ['='] = true, ['%'] = true, ['+'] = true };
+
+/* One pair, and how many bytes of rest it took, without the & behind it. */
+static size_t decode_pair(struct str rest, char **out, struct form_pair *ret)
+{
+	char *to = *out, *begin = to;
+	size_t i = 0;
+
+	*ret = (struct form_pair){ .name = { begin, 0 } };
+	while (i < rest.n && rest.p[i] != '&') {
+		char c = rest.p[i];
+
+		if (!marks[(unsigned char)c]) {
+			*to++ = c;
+			i++;
+		} else if (c == '=' && !ret->value.p) {
+			ret->name.n = (size_t)(to - begin);
+			ret->value.p = to;
+			i++;
+		} else {
+			*to++ = form_byte(rest, &i);
+		}
+	}
+	if (ret->value.p)
+		ret->value.n = (size_t)(to - ret->value.p);
+	else
+		ret->name.n = (size_t)(to - begin);
+	*out = to;
+	return i;
+}
+
+bool form_next_decoded(struct str *rest, char **out, struct form_pair *ret)
+{
+	while (rest->n > 0) {
+		size_t n = decode_pair(*rest, out, ret);
+
 		*rest = n < rest->n ? str_skip(*rest, n + 1) : str_make(NULL, 0);
 		if (n)
 			return true;

@@ -26,6 +26,11 @@ struct form_pair {
 
 /* The next pair, empty ones skipped; *rest shrinks. False at the end. */
 bool form_next(struct str *rest, struct form_pair *ret);
+/*
+ * The same, decoded on the way: name and value lie from *out on, which has room for rest->n bytes and
+ * moves behind them.
+ */
+bool form_next_decoded(struct str *rest, char **out, struct form_pair *ret);
 /* The pair's decoded name is `name`. */
 bool form_name_is(const struct form_pair *pair, struct str name);
 /*

@@ -100,6 +100,8 @@ int json_u64(struct json value, uint64_t *ret);
  * U+2028, U+2029, with backspace and form feed as \u0008 and \u000c.
  */
 int json_add_string(struct buf *b, struct str s);
+/* "name":"value", both escaped so; all of it or nothing. */
+int json_add_member(struct buf *b, struct str name, struct str value);
 int json_add_string_go(struct buf *b, struct str s);
 
 #endif

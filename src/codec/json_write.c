@@ -206,6 +206,20 @@ int json_add_string(struct buf *b, struct str s)
 	return add_string(b, &plain, s);
 }
 
+int json_add_member(struct buf *b, struct str name, struct str value)
+{
+	size_t before = buf_len(b);
+	int rc = json_add_string(b, name);
+
+	if (rc == 0)
+		rc = buf_addc(b, ':');
+	if (rc == 0)
+		rc = json_add_string(b, value);
+	if (rc < 0)
+		b->end = b->start + before;
+	return rc;
+}
+
 int json_add_string_go(struct buf *b, struct str s)
 {
 	return add_string(b, &go, s);

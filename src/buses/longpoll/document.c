@@ -117,6 +117,14 @@ static int unpack(struct document *d, struct err *e)
 	return rc;
 }
 
+static int read_fields(struct fields *fields, struct str form, struct str without, struct err *e)
+{
+	int rc = fields_init(fields, form, without);
+
+	return rc == -E2BIG ? err_set(e, rc, "a form or a query has at most %d fields", FIELDS_MAX)
+			    : rc;
+}
+
 /* FormParams, QueryParams and Files. */
 static int read_params(struct document *d, struct err *e)
 {
@@ -125,10 +133,10 @@ static int read_params(struct document *d, struct err *e)
 
 	(void)str_cut(&query, '?');
 	if (d->posted.query_is_form)
-		return fields_init(&d->form, query, session);
-	rc = fields_init(&d->query, query, session);
+		return read_fields(&d->form, query, session, e);
+	rc = read_fields(&d->query, query, session, e);
 	if (rc == 0 && d->kind == DOCUMENT_FORM)
-		rc = fields_init(&d->form, d->posted.body, STR(""));
+		rc = read_fields(&d->form, d->posted.body, STR(""), e);
 	else if (rc == 0 && d->kind == DOCUMENT_MULTIPART)
 		return files_read(d->posted.content_type, d->posted.body, &d->form, &d->files, e);
 	return rc;
@@ -137,7 +145,6 @@ static int read_params(struct document *d, struct err *e)
 int document_read(const struct posted *posted, struct document *ret, struct err *e)
 {
 	*ret = (struct document){ .posted = *posted };
-	(void)err_set(e, 0, "a form or a query has at most %d fields", FIELDS_MAX);
 	int rc = unpack(ret, e);
 	if (rc == 0) {
 		ret->kind = kind_of(&ret->posted);

@@ -73,54 +73,36 @@ void fields_sort(struct fields *fields)
 		qsort(fields->items, fields->n, sizeof(*fields->items), field_cmp);
 }
 
-/* One more than there are, behind them; NULL without memory. */
-static struct field *field_add(struct fields *fields, size_t *room)
+/* As many as there can be, and one more than may be. */
+static size_t count_pairs(struct str form)
 {
-	if (fields->n == *room) {
-		size_t more = *room ? 2 * *room : FEW;
-		struct field *items = realloc(fields->items, more * sizeof(*items));
+	size_t n = 1;
 
-		if (!items)
-			return NULL;
-		fields->items = items;
-		*room = more;
-	}
-	struct field *field = &fields->items[fields->n];
-	field->place = fields->n++;
-	return field;
-}
-
-/* Decodes to *out and moves it behind. */
-static struct str decode(char **out, struct str in)
-{
-	struct str decoded = str_make(*out, form_decode(*out, in));
-
-	*out += decoded.n;
-	return decoded;
+	for (struct str rest = form; rest.n && n <= FIELDS_MAX; n++)
+		(void)str_cut(&rest, '&');
+	return n;
 }
 
 int fields_init(struct fields *ret, struct str form, struct str without)
 {
 	struct str rest = form;
 	struct form_pair pair;
-	size_t n = 0, room = 0;
+	size_t n = 0;
 
 	*ret = (struct fields){ 0 };
 	if (!form.n)
 		return 0;
 	ret->memory = malloc(form.n);
-	if (!ret->memory)
-		return -ENOMEM;
-	for (char *out = ret->memory; form_next(&rest, &pair);) {
+	ret->items = malloc(count_pairs(form) * sizeof(*ret->items));
+	if (!ret->memory || !ret->items)
+		return fields_fini(ret), -ENOMEM;
+	for (char *out = ret->memory; form_next_decoded(&rest, &out, &pair);) {
 		if (++n > FIELDS_MAX)
 			return fields_fini(ret), -E2BIG;
-		if (without.n && form_name_is(&pair, without))
+		if (without.n && str_eq(pair.name, without))
 			continue;
-		struct field *field = field_add(ret, &room);
-		if (!field)
-			return fields_fini(ret), -ENOMEM;
-		field->name = decode(&out, pair.name);
-		field->value = decode(&out, pair.value);
+		ret->items[ret->n] = (struct field){ pair.name, pair.value, ret->n };
+		ret->n++;
 	}
 	fields_sort(ret);
 	return 0;
@@ -147,8 +129,10 @@ void fields_put_firsts(struct json_out *w, const struct fields *fields)
 {
 	json_out(w, STR("{"));
 	for (size_t i = 0; i < fields->n; i += fields_run(fields, i)) {
-		json_out_string(w, i ? STR(",") : STR(""), fields->items[i].name);
-		json_out_string(w, STR(":"), fields->items[i].value);
+		json_out(w, str_make(",", i ? 1 : 0));
+		if (w->rc == 0)
+			w->rc = json_add_member(w->buf, fields->items[i].name,
+						fields->items[i].value);
 	}
 	json_out(w, STR("}"));
 }

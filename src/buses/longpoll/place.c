@@ -21,6 +21,15 @@ static bool has_control(struct str s)
 	return false;
 }
 
+static bool is_plain(struct str s)
+{
+	bool plain = true;
+
+	for (size_t i = 0; i < s.n; i++)
+		plain &= s.p[i] > ' ' && s.p[i] <= '~';
+	return plain;
+}
+
 /* Drops empty segments in place; the first segment is the sid, the others, joined, the key. */
 static int normalise(struct place *place, size_t n, struct err *e)
 {
@@ -58,6 +67,9 @@ int place_parse(struct str path, struct place *ret, struct err *e)
 	long n = url_decode(ret->bytes, path);
 	if (n < 0)
 		return err_set(e, -EBADMSG, "the path has a %% without two hex digits");
+	/* Without an escape it is what a request target may be: ASCII that can be seen. */
+	if ((size_t)n == path.n && is_plain(path))
+		return normalise(ret, path.n, e);
 	struct str decoded = str_make(ret->bytes, (size_t)n);
 	if (has_control(decoded) || !str_is_utf8(decoded))
 		return err_set(e, -EBADMSG, "a queue's name is UTF-8 without control characters");
