@@ -155,7 +155,8 @@ static void take_close(struct amqp_channel *ch, const struct amqp_close *close)
 	amqp_assembly_reset(&ch->assembly);
 	if (loop_now(bus->loop) - ch->opened_ms >= GOOD_MS)
 		backoff_reset(&ch->backoff);
-	(void)timer_start(&ch->reopen, backoff_next_ms(&ch->backoff));
+	if (timer_start(&ch->reopen, backoff_next_ms(&ch->backoff)) < 0)
+		amqp_link_break(bus);
 	/* That a queue which is to be deleted is gone or in use is no news. */
 	if (ch->role != AMQP_SWEEPING)
 		log_warn(bus->log, "channel closed", "channel=%s code=%u reason=%.*s then=%s",

@@ -81,11 +81,17 @@ static void on_flush(void *arg)
 		amqp_link_flush(bus);
 }
 
+void amqp_link_break(struct amqp_bus *bus)
+{
+	bus->broken = true;
+	task_defer(&bus->flush);
+}
+
 void amqp_said(struct amqp_bus *bus)
 {
 	if (buf_len(&bus->out) >= FLUSH_AT)
 		amqp_link_flush(bus);
-	if (buf_len(&bus->out) || bus->broken)
+	if (buf_len(&bus->out))
 		task_defer(&bus->flush);
 }
 
@@ -94,7 +100,7 @@ void amqp_say(struct amqp_bus *bus, unsigned channel, const struct amqp_method *
 	if (!bus->conn)
 		return;
 	if (amqp_method_write(&bus->out, (uint16_t)channel, bus->frame_max, method) < 0)
-		bus->broken = true;
+		amqp_link_break(bus);
 	amqp_said(bus);
 }
 
@@ -167,7 +173,8 @@ void amqp_link_lost(struct amqp_bus *bus, enum port_state state, const char *fmt
 		delay_ms = bus->fault == PORT_FAILED ? RETRY_FAILED_MS
 						     : backoff_next_ms(&bus->backoff);
 	}
-	(void)timer_start(&bus->timer, delay_ms);
+	if (timer_start(&bus->timer, delay_ms) < 0)
+		amqp_link_break(bus);
 }
 
 void amqp_link_fault(struct amqp_bus *bus, const struct amqp_fault *fault)
@@ -335,7 +342,7 @@ void amqp_heartbeat_start(struct amqp_bus *bus, uint64_t interval_ms)
 {
 	bus->heartbeat_ms = interval_ms;
 	if (timer_start(&bus->heartbeat, interval_ms / 2) < 0)
-		bus->broken = true;
+		amqp_link_break(bus);
 }
 
 /* ---- dialling */
@@ -346,7 +353,7 @@ static void on_open(void *arg)
 
 	bus->phase = AMQP_STARTING;
 	if (buf_add(&bus->out, AMQP_PROTOCOL_HEADER) < 0)
-		bus->broken = true;
+		amqp_link_break(bus);
 	amqp_said(bus);
 }
 

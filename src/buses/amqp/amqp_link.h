@@ -32,6 +32,8 @@ void amqp_link_lost(struct amqp_bus *bus, enum port_state state, const char *fmt
  * later turn: nothing that the broker waits for may be left out.
  */
 void amqp_say(struct amqp_bus *bus, unsigned channel, const struct amqp_method *method);
+/* No memory for what must be: the link ends in a later turn. */
+void amqp_link_break(struct amqp_bus *bus);
 /* Something was put into bus->out: it goes to the socket soon, at once if it is much. */
 void amqp_said(struct amqp_bus *bus);
 /* The same now. */
