@@ -17,7 +17,7 @@
 
 #include "buses/nats/nats_line_internal.h"
 
-enum { JOIN_S = 1, CLOSE_MS = 500 };
+enum { JOIN_MS = 600, CLOSE_MS = 500 };
 
 /* Lines whose thread may use the library; the loop's. A thread that is left behind stays among them. */
 static size_t lines_started;
@@ -316,6 +316,18 @@ void nats_line_stop(struct nats_line *line)
 		nats_line_break(line);
 }
 
+/* The end of our patience with a thread. */
+static struct timespec soon(void)
+{
+	struct timespec t;
+
+	(void)clock_gettime(CLOCK_REALTIME, &t);
+	t.tv_nsec += JOIN_MS * 1000000L;
+	t.tv_sec += t.tv_nsec / 1000000000;
+	t.tv_nsec %= 1000000000;
+	return t;
+}
+
 /* Stopped for good, without the loop's help. */
 static void join(struct nats_line *line)
 {
@@ -329,8 +341,7 @@ static void join(struct nats_line *line)
 	nats_line_unlock(line);
 	if (!ended)
 		close_now(line);
-	(void)clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += JOIN_S;
+	until = soon();
 	if (pthread_timedjoin_np(line->thread, NULL, &until) == 0)
 		lines_started--;
 	else
@@ -354,11 +365,9 @@ static void close_library(void)
 /* Its threads have seen that our subscriptions and connection are gone, or it takes too long. */
 static void await_library(struct nats_line *line)
 {
-	struct timespec until;
+	struct timespec until = soon();
 	int rc = 0;
 
-	(void)clock_gettime(CLOCK_REALTIME, &until);
-	until.tv_sec += JOIN_S;
 	nats_line_lock(line);
 	while (line->refs > 1u + line->posted && rc == 0)
 		rc = pthread_cond_timedwait(&line->cond, &line->mutex, &until);

@@ -79,7 +79,7 @@ uint64_t nats_line_dropped(const struct nats_line *line);
 /* No more jobs: hangs up and ends the thread, then on_ended. */
 void nats_line_stop(struct nats_line *line);
 /*
- * No event comes any more. A thread that has not ended is waited for up to a second, and then left
+ * No event comes any more. A thread that has not ended is waited for a moment (0.6 s), and then left
  * to itself: it goes as soon as the library lets it.
  */
 struct nats_line *nats_line_destroy(struct nats_line *line);

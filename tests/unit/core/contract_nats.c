@@ -120,7 +120,7 @@ static void setup(struct contract *c, const void **conf)
 	o->conf = (struct nats_conf){ .name = (char *)"main",
 				      .url = o->url,
 				      .tls = { .verify = true },
-				      .connect_timeout_ms = 500,
+				      .connect_timeout_ms = 300,
 				      .ping_ms = 1000000,
 				      .stale_ms = 2000000,
 				      .dead_ms = 3000000,
