@@ -239,6 +239,25 @@ static void set_round(struct nats_line *line, uint64_t round)
 	nats_line_unlock(line);
 }
 
+/*
+ * nats.c 3.4 says OK when it could not even write the PING, and may when the connection is lost
+ * meanwhile. The failed write leaves its mark as this thread's last error: so that one is set to
+ * something else before, and looked at after.
+ */
+static natsStatus flush(struct nats_line *line, natsConnection *nc)
+{
+	natsStatus s, last = NATS_OK;
+
+	(void)natsOptions_SetURL(NULL, NULL); /* the last error is NATS_INVALID_ARG */
+	s = natsConnection_FlushTimeout(nc, (int64_t)line->wait_ms);
+	(void)nats_GetLastError(&last);
+	if (s == NATS_OK && last != NATS_INVALID_ARG)
+		return NATS_IO_ERROR;
+	return s == NATS_OK && natsConnection_Status(nc) != NATS_CONN_STATUS_CONNECTED
+		       ? NATS_CONNECTION_CLOSED
+		       : s;
+}
+
 static int round_of(struct nats_line *line, natsConnection *nc)
 {
 	struct nats_batch *batch = line->batch;
@@ -258,7 +277,7 @@ static int round_of(struct nats_line *line, natsConnection *nc)
 		if (!entry_error(s))
 			return nats_line_error(line, s, line->reason);
 	}
-	s = natsConnection_FlushTimeout(nc, (int64_t)line->wait_ms);
+	s = flush(line, nc);
 	if (s != NATS_OK)
 		return nats_line_error(line, s, line->reason);
 	return stored ? await_stream(line) : asked ? await_answers(line) : 0;
