@@ -46,9 +46,7 @@ struct loop {
 	uint32_t turn;
 	struct list watches; /* struct watch.link */
 	uv_mutex_t mutex;
-	struct list posts;       /* struct post.link, under mutex */
-	uint64_t awake_until_us; /* by loop_now_us: no sleep before that */
-	bool may_stay_awake;     /* somebody else has a processor, too */
+	struct list posts; /* struct post.link, under mutex */
 	bool manual;
 	uint64_t manual_ms;
 };
@@ -138,19 +136,8 @@ static void on_idle(uv_idle_t *handle)
 		run_tasks(loop, &again);
 	list_splice_tail(&again, &loop->tasks);
 	list_splice_tail(&loop->tasks, &again);
-	if (list_empty(&loop->tasks) &&
-	    (!loop->awake_until_us || loop_now_us() >= loop->awake_until_us)) {
-		loop->awake_until_us = 0;
+	if (list_empty(&loop->tasks))
 		(void)uv_idle_stop(&loop->idle);
-	}
-}
-
-void loop_stay_awake(struct loop *loop, uint64_t us)
-{
-	if (!loop->may_stay_awake)
-		return;
-	loop->awake_until_us = loop_now_us() + us;
-	(void)uv_idle_start(&loop->idle, on_idle);
 }
 
 static void on_wake(uv_async_t *handle)
@@ -190,7 +177,6 @@ static int create(bool manual, struct loop **ret)
 	if (!loop)
 		return -ENOMEM;
 	loop->manual = manual;
-	loop->may_stay_awake = !manual && uv_available_parallelism() > 1;
 	loop->manual_ms = MANUAL_START_MS;
 	list_init(&loop->tasks);
 	list_init(&loop->watches);

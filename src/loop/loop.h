@@ -59,12 +59,6 @@ static inline bool timer_running(const struct timer *t)
 }
 
 /*
- * Looks for what comes next, again and again, for so long before it sleeps: a thread that is awake is
- * reached some microseconds sooner. It takes a processor meanwhile; where there is just one it does nothing.
- */
-void loop_stay_awake(struct loop *loop, uint64_t us);
-
-/*
  * Something to do outside of the call that asked for it, on the same thread: in this turn if that comes from
  * another task, else in the next. The same task runs once a turn at most, so that one which does a part
  * of its work and defers itself for the rest lets the sockets have their turn. It lies in its user.

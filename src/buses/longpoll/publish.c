@@ -181,8 +181,6 @@ static int append(struct publish *publish, struct str key, const struct document
 	publish->seq = stream_next(stream);
 	auto_msg struct msg *msg = make_message(publish, key, document, terms);
 	int rc = -ENOMEM;
-	if (terms->relaxed)
-		loop_stay_awake(publish->bus->env.loop, AWAKE_US);
 	if (msg)
 		rc = terms->relaxed ? stream_append_relaxed(stream, msg, on_appended, publish)
 				    : stream_append(stream, msg, on_appended, publish);
