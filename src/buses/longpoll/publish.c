@@ -14,11 +14,7 @@
 #include "buses/longpoll/longpoll_internal.h"
 #include "buses/longpoll/terms.h"
 
-enum {
-	ID_BYTES = 16,
-	AWAKE_US =
-		100, /* who does without the disk wants to be quick: the next one finds us awake */
-};
+enum { ID_BYTES = 16 };
 _Static_assert(PUBLISH_ID_SIZE == 2 * ID_BYTES + 1, "an id in hex and its NUL");
 
 static void finish_one(struct publish *publish, int rc)

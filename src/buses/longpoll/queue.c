@@ -30,7 +30,7 @@ enum {
 	SERVED_A_TURN = 64, /* waiters of the whole bus: some 0.5 ms, then others have their turn */
 	AT_ONCE = 8,        /* of these, when their messages have just come */
 	LINGER_MS = 1000,   /* at least, at most twice that */
-	LINGERING_MAX = 4096,
+	LINGERING_MAX = 1024,
 };
 
 struct queue {
