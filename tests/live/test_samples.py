@@ -1,53 +1,19 @@
 # SPDX-License-Identifier: MIT
 """The samples for RabbitMQ and NATS answer real SIP calls with RTP through a real Asterisk; nothing is left behind."""
-import os
-import subprocess
-
 import pytest
 
-from harness import ROOT, applications, wait_until
-from nats_server import packages
+from harness import applications, wait_until
+from samples import amqp_sample, nats_sample
 
 CALLS = 20
-
-
-class Sample:
-    """A program of examples/, several at a time, and what they printed."""
-
-    def __init__(self, argv, env, tmp_path, count=2, cwd=None):
-        self.logs = [tmp_path / f"sample{i}.log" for i in range(count)]
-        self.processes = []
-        for log in self.logs:
-            with open(log, "wb") as out:
-                self.processes.append(subprocess.Popen(argv, env={**os.environ, **env}, stdin=subprocess.DEVNULL,
-                                                       stdout=out, stderr=subprocess.STDOUT, cwd=cwd))
-        wait_until(lambda: all("waiting for calls" in t for t in self.texts()), 20, "a sample does not start")
-
-    def texts(self):
-        return [log.read_text() for log in self.logs]
-
-    def calls(self):
-        """{dialog: [types, as they came]}"""
-        calls = {}
-        for text in self.texts():
-            for line in text.splitlines()[1:]:
-                dialog, what = line.split(" ", 1)
-                calls.setdefault(dialog, []).append(what)
-        return calls
-
-    def end(self):
-        for p in self.processes:
-            p.terminate()
-        for p in self.processes:
-            p.wait(10)
 
 
 @pytest.fixture
 def samples(tmp_path):
     started = []
 
-    def start(argv, env, **options):
-        started.append(Sample(argv, env, tmp_path, **options))
+    def start(make, url):
+        started.append(make(url, tmp_path))
         return started[-1]
 
     yield start
@@ -72,7 +38,7 @@ def test_the_sample_for_rabbitmq_answers_calls(daemon, asterisk, sipp, rabbitmq,
                 "buses": [{"type": "amqp", "name": "rabbit", "url": rabbitmq.url(), "queue_grace": "1s"}],
                 "dialogs": {"linger": "1s"}, "applications": applications("hello", bus="rabbit")})
     d.wait_ready(20)
-    sample = samples(["/usr/bin/python3", str(ROOT / "examples" / "hello-amqp.py")], {"AMQP_URL": rabbitmq.url()})
+    sample = samples(amqp_sample, rabbitmq.url())
     answered(sample, asterisk, sipp)
 
     def left():
@@ -86,8 +52,7 @@ def test_the_sample_for_nats_answers_calls(daemon, asterisk, sipp, nats_server, 
                 "buses": [{"type": "nats", "name": "main", "url": nats_server.url()}],
                 "dialogs": {"linger": "1s"}, "applications": applications("hello", bus="main")})
     d.wait_ready(20)
-    sample = samples(["node", str(ROOT / "examples" / "hello-nats.mjs")], {"NATS_URL": nats_server.url()},
-                     cwd=packages())
+    sample = samples(nats_sample, nats_server.url())
     answered(sample, asterisk, sipp)
     labels = '{port="main",type="nats"}'
     wait_until(lambda: d.metrics()["voxbus_nats_topics" + labels] <= 1, 10, "topics of calls are left")

@@ -1,0 +1,126 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: MIT
+"""Many real SIP calls, answered, played to and hung up by a sample of examples/ on a real broker, and a ledger of them.
+
+    Asterisk --dials--> tap --> voxbusd --> RabbitMQ or NATS --> examples/hello-amqp.py, hello-nats.mjs
+
+The tap has each frame that Asterisk has sent, the sample prints each event that it got. Call by call the types must be
+the same, in the same order: nothing lost, nothing inverted. By hand, with the figures:
+
+    VOXBUS_BUILD=build/run tests/peers/call_load.py amqp|nats [--calls 2000] [--rate 100] [--samples 2]
+"""
+import argparse
+import collections
+import json
+import pathlib
+import sys
+import tempfile
+import time
+
+if __name__ == "__main__":
+    sys.path.insert(0, str(pathlib.Path(__file__).parents[1]))
+from harness import SERVER, Asterisk, Daemon, applications, wait_until
+from kill_rounds import ABOUT_THE_LINK
+from nats_server import NatsServer
+from rabbitmq import RabbitMQ
+from samples import amqp_sample, nats_sample
+from ws_tap import WsTap
+
+QUIET_S = 2
+
+
+def channel_of(frame):
+    uri = frame.get("playback", {}).get("target_uri", "")
+    return frame.get("channel", {}).get("id") or uri.removeprefix("channel:")
+
+
+def sent(tap):
+    """{channel: [types, as Asterisk sent them]}"""
+    calls = collections.defaultdict(list)
+    for connection in tap.connections:
+        for frame in (json.loads(f.text) for f in connection.up):
+            if frame["type"] not in ABOUT_THE_LINK:
+                calls[channel_of(frame)].append(frame["type"])
+    return calls
+
+
+def histories(calls):
+    return collections.Counter(tuple(types) for types in calls.values())
+
+
+def rss_kib(d):
+    for line in pathlib.Path(f"/proc/{d.pid}/status").read_text().splitlines():
+        if line.startswith("VmRSS:"):
+            return int(line.split()[1])
+    return 0
+
+
+class Bus:
+    """The broker, its keys for voxbusd, its sample, and what calls have left there."""
+
+    def __init__(self, kind):
+        self.kind = kind
+        self.broker = (RabbitMQ if kind == "amqp" else NatsServer)().start()
+        self.conf = {"type": kind, "name": "main", "url": self.broker.url()}
+
+    def sample(self, directory, count):
+        return (amqp_sample if self.kind == "amqp" else nats_sample)(self.broker.url(), directory, count=count)
+
+    def left(self, d):
+        if self.kind == "amqp":
+            return len([q for q in self.broker.ctl("list_queues", "name").split()[1:] if "_" in q])
+        return int(d.metrics()['voxbus_nats_topics{port="main",type="nats"}']) - 1
+
+
+def run(bus, asterisk, directory, o):
+    d = Daemon({"engines": [asterisk.engine("hello", **SERVER)], "buses": [bus.conf],
+                "applications": applications("hello", bus="main")})
+    try:
+        with WsTap(d.http_port) as tap:
+            asterisk.dials(tap.port, "hello")
+            d.wait_ready(30)
+            sample = bus.sample(directory, o.samples)
+            before = rss_kib(d)
+            phone = asterisk.sipp("7000", count=o.calls, rate=o.rate, hangup="callee", parallel=o.calls,
+                                  limit=int(o.calls / o.rate) + 120)
+            try:
+                ok, failed = phone.result()
+            finally:
+                phone.clean()
+            wait_until(lambda: not asterisk.channels(), 30, "a channel is left")
+            time.sleep(QUIET_S)
+            ours, theirs = sample.calls(), sent(tap)
+            wait_until(lambda: bus.left(d) == 0, 60, f"{bus.left(d)} queues or topics of calls are left", every=1)
+            growth = rss_kib(d) - before
+            sample.end()
+        a, b = histories(theirs), histories(ours)
+        wrong = sum((a - b).values())
+        print(f"{bus.kind}: SIP calls answered {ok}, failed {failed}; calls announced {len(ours)}, frames sent "
+              f"{sum(map(len, theirs.values()))}, delivered {sum(map(len, ours.values()))}, calls with a loss or an "
+              f"inversion {wrong}, without an end {sum(c[-1] != 'StasisEnd' for c in ours.values())}, channels left 0, "
+              f"queues or topics left 0, RSS {growth:+d} KiB")
+        d.stop()
+        return failed == 0 and wrong == 0
+    finally:
+        d.clean()
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("bus", choices=("amqp", "nats"))
+    parser.add_argument("--calls", type=int, default=2000)
+    parser.add_argument("--rate", type=int, default=100, help="new calls a second")
+    parser.add_argument("--samples", type=int, default=2, help="how many of them")
+    o = parser.parse_args()
+    bus, asterisk = Bus(o.bus), Asterisk(22)
+    try:
+        asterisk.start()
+        with tempfile.TemporaryDirectory() as directory:
+            sys.exit(0 if run(bus, asterisk, pathlib.Path(directory), o) else 1)
+    finally:
+        asterisk.clean()
+        bus.broker.clean()
+
+
+if __name__ == "__main__":
+    main()

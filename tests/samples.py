@@ -1,0 +1,47 @@
+# SPDX-License-Identifier: MIT
+"""The samples of examples/ as processes of a test: one program, several at a time, and what they print."""
+import os
+import subprocess
+
+from harness import ROOT, wait_until
+from nats_server import packages
+
+
+class Sample:
+    """argv is started `count` times; each says that it waits for calls, then a line `<dialog> <type>` an event."""
+
+    def __init__(self, argv, env, directory, count=2, cwd=None):
+        self.logs = [directory / f"sample{i}.log" for i in range(count)]
+        self.processes = []
+        for log in self.logs:
+            with open(log, "wb") as out:
+                self.processes.append(subprocess.Popen(argv, env={**os.environ, **env}, stdin=subprocess.DEVNULL,
+                                                       stdout=out, stderr=subprocess.STDOUT, cwd=cwd))
+        wait_until(lambda: all("waiting for calls" in t for t in self.texts()), 20, "a sample does not start")
+
+    def texts(self):
+        return [log.read_text() for log in self.logs]
+
+    def calls(self):
+        """{dialog: [types, as they came]}"""
+        calls = {}
+        for text in self.texts():
+            for line in text.splitlines()[1:]:
+                dialog, what = line.split(" ", 1)
+                calls.setdefault(dialog, []).append(what)
+        return calls
+
+    def end(self):
+        for p in self.processes:
+            p.terminate()
+        for p in self.processes:
+            p.wait(10)
+
+
+def amqp_sample(url, directory, **options):
+    return Sample(["/usr/bin/python3", str(ROOT / "examples" / "hello-amqp.py")], {"AMQP_URL": url}, directory, **options)
+
+
+def nats_sample(url, directory, **options):
+    return Sample(["node", str(ROOT / "examples" / "hello-nats.mjs")], {"NATS_URL": url}, directory, cwd=packages(),
+                  **options)
