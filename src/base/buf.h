@@ -56,6 +56,7 @@ static inline int buf_add(struct buf *b, struct str s)
 	int rc = buf_reserve(b, s.n);
 
 	if (rc == 0 && s.n) {
+		assert(s.p);
 		memcpy(buf_tail(b), s.p, s.n);
 		b->end += s.n;
 	}

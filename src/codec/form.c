@@ -7,6 +7,7 @@
  */
 #include "codec/form.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <stdint.h>
 
@@ -134,8 +135,10 @@ static const bool marks[256] = { ['&'] = true, ['='] = true, ['%'] = true, ['+']
 static size_t decode_pair(struct str rest, char **out, struct form_pair *ret)
 {
 	char *to = *out, *begin = to;
+	bool valued = false;
 	size_t i = 0;
 
+	assert(rest.p);
 	*ret = (struct form_pair){ .name = { begin, 0 } };
 	while (i < rest.n && rest.p[i] != '&') {
 		char c = rest.p[i];
@@ -143,7 +146,8 @@ static size_t decode_pair(struct str rest, char **out, struct form_pair *ret)
 		if (!marks[(unsigned char)c]) {
 			*to++ = c;
 			i++;
-		} else if (c == '=' && !ret->value.p) {
+		} else if (c == '=' && !valued) {
+			valued = true;
 			ret->name.n = (size_t)(to - begin);
 			ret->value.p = to;
 			i++;
@@ -151,7 +155,7 @@ static size_t decode_pair(struct str rest, char **out, struct form_pair *ret)
 			*to++ = form_byte(rest, &i);
 		}
 	}
-	if (ret->value.p)
+	if (valued)
 		ret->value.n = (size_t)(to - ret->value.p);
 	else
 		ret->name.n = (size_t)(to - begin);

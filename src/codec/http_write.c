@@ -169,10 +169,14 @@ int http_write_header(struct buf *b, struct str name, struct str value)
 		return rc;
 	out = buf_tail(b);
 	memcpy(out, name.p, name.n);
-	memcpy(out + name.n, ": ", 2);
+	out += name.n;
+	*out++ = ':';
+	*out++ = ' ';
 	if (value.n)
-		memcpy(out + name.n + 2, value.p, value.n);
-	memcpy(out + name.n + 2 + value.n, "\r\n", 2);
+		memcpy(out, value.p, value.n);
+	out += value.n;
+	*out++ = '\r';
+	*out = '\n';
 	buf_grew(b, name.n + value.n + 4);
 	return 0;
 }

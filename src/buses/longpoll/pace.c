@@ -128,6 +128,6 @@ bool pace_hold(struct longpoll *bus, struct str key, struct paced *paced)
 
 void paces_end(struct longpoll *bus)
 {
-	while (!list_empty(&bus->paces))
-		pace_end(container_of(bus->paces.next, struct pace, link));
+	list_for_each_safe (it, &bus->paces)
+		pace_end(container_of(it, struct pace, link));
 }

@@ -267,6 +267,7 @@ void queues_linger(void *arg)
 		struct queue *queue = container_of(bus->lingered.next, struct queue, serving);
 
 		linger_end(queue);
+		assert(bus->lingered.next != &queue->serving); /* which analysers can't see */
 		if (is_unused(queue))
 			queue_forget(queue);
 	}
