@@ -126,9 +126,10 @@ def test_a_silent_link_is_not_ready_within_3_s(ari_peer, daemon):
     d.wait_ready()
 
 
-def test_metrics_are_valid_and_all_in_the_manual(ari_peer, amqp_peer, daemon):
+def test_metrics_are_valid_and_all_in_the_manual(ari_peer, amqp_peer, nats_peer, daemon):
     d = daemon({**config(ari_peer, "hello", "second"),
-                "buses": [{"type": "longpoll", "name": "http"}, {"type": "amqp", "name": "mq", "url": amqp_peer.url}]})
+                "buses": [{"type": "longpoll", "name": "http"}, {"type": "amqp", "name": "mq", "url": amqp_peer.url},
+                          {"type": "nats", "name": "main", "url": nats_peer.url}]})
     d.wait_ready()
     answer = d.admin("GET", "/metrics")
     assert answer.headers["content-type"] == "text/plain; version=0.0.4; charset=utf-8"
@@ -136,7 +137,7 @@ def test_metrics_are_valid_and_all_in_the_manual(ari_peer, amqp_peer, daemon):
     assert {name: kind for name, (kind, _, _) in families.items()} == manual_metrics()
     assert families["voxbus_port_up"][2] == {
         (("port", "http"), ("type", "longpoll")): 1, (("port", "mq"), ("type", "amqp")): 1,
-        (("port", "pbx1"), ("type", "asterisk")): 1}
+        (("port", "main"), ("type", "nats")): 1, (("port", "pbx1"), ("type", "asterisk")): 1}
     assert families["voxbus_process_resident_memory_bytes"][2][()] > 1e6
     assert abs(families["voxbus_process_start_time_seconds"][2][()] - time.time()) < 60
     assert families["voxbus_build_info"][2][(("node", "test"), ("version", "0.1.0"))] == 1
