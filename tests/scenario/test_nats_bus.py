@@ -195,7 +195,7 @@ def test_error_of_the_server_ends_the_link_or_not(start, ari_peer, peer):
 
 def test_bytes_one_by_one(start, ari_peer, peer):
     peer.chop = True
-    start()
+    start(connect_timeout="20s")
     peer.listeners.add("hello")
     call(ari_peer, 3)
     dialog = dialog_of(peer)
