@@ -287,7 +287,7 @@ static void refuse_tls(struct link *l)
 /* The kernel has the whole answer. */
 static bool is_sent(const struct link *l)
 {
-	return l->state == LINK_SENDING && l->mark == 0 && conn_pending(l->conn) == 0;
+	return l->state == LINK_SENDING && l->taken && conn_pending(l->conn) == 0;
 }
 
 static void next_request(struct link *l);

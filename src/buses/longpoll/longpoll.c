@@ -162,7 +162,6 @@ static void destroy(void *self)
 	bus->stopped = true;
 	task_cancel(&bus->closed);
 	task_cancel(&bus->serve);
-	timer_stop(&bus->linger);
 	paces_end(bus);
 	streams_unwatch(&bus->unread);
 	streams_unmeter(hub_streams(bus->env.hub), &bus->stored);
@@ -234,9 +233,6 @@ static int create(struct port *port, const struct port_env *env, const void *con
 	map_init(&bus->queues);
 	list_init(&bus->serving);
 	list_init(&bus->paces);
-	list_init(&bus->lingering);
-	list_init(&bus->lingered);
-	timer_init(&bus->linger, env->loop, queues_linger, bus);
 	task_init(&bus->serve, env->loop, queues_serve, bus);
 	bus->unread = (struct streams_watch){ .fn = queues_unread, .arg = bus };
 	list_init(&bus->unread.link);

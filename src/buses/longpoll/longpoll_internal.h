@@ -48,12 +48,8 @@ struct longpoll {
 	struct list serving;      /* struct queue.serving: those that have messages for waiters */
 	struct task serve;        /* queues_serve */
 	unsigned served_at_once;  /* without that task, since it ran last */
-	struct list lingering,
-		lingered;  /* struct queue.serving: since the timer rang last, before */
-	struct list paces; /* struct pace.link: queues that are outrun */
+	struct list paces;        /* struct pace.link: queues that are outrun */
 	size_t n_paces;
-	struct timer linger;         /* queues_linger */
-	size_t n_lingering;          /* in both */
 	struct streams_watch unread; /* queues_unread */
 	struct list parcels;         /* struct parcel.link: on their way to clients */
 	struct list feeds;           /* struct feed.link */

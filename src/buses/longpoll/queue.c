@@ -7,9 +7,8 @@
  *                  waiter   waiter             longest-waiting first
  *                  waiter
  *
- * A queue is here from its first poll until it is empty and nobody waits, and, with its cursor, a
- * second or two longer: who polls again would only have it all made anew, and each stream that
- * goes is a word in the journal. Its messages are the stream's, and outlive it. So a poller of a name that never was costs memory only while it waits,
+ * A queue is here from its first poll until it is empty and nobody waits; its messages are the
+ * stream's, and outlive it. So a poller of a name that never was costs memory only while it waits,
  * and not much: a queue gets a cursor, and its stream, when a message is there. (Thousands of
  * workers that each wait on a queue of their own cost a name each beside their connections.) The
  * first message of a queue without a cursor is told by the streams' watch, the others by the cursor:
@@ -29,8 +28,6 @@ enum {
 	WINDOW = 4096,      /* messages of one queue in answers that have not arrived */
 	SERVED_A_TURN = 64, /* waiters of the whole bus: some 0.5 ms, then others have their turn */
 	AT_ONCE = 8,        /* of these, when their messages have just come */
-	LINGER_MS = 1000,   /* at least, at most twice that */
-	LINGERING_MAX = 1024,
 };
 
 struct queue {
@@ -40,23 +37,12 @@ struct queue {
 	struct cursor *cursor;      /* with the stream */
 	struct call_events *events; /* with the cursor, if the messages are of calls; else NULL */
 	struct list waiters;        /* struct waiter.link: longest-waiting first */
-	struct list serving;        /* longpoll.serving, or while it lingers longpoll.lingering */
+	struct list serving;        /* longpoll.serving */
 	unsigned held;              /* by those who are neither waiters nor have taken anything */
-	bool lingers;
 	char key[];
 };
 
 _Static_assert(sizeof(struct queue) <= 104, "a queue without messages is small");
-
-/* It has lingered long enough, or is wanted again. */
-static void linger_end(struct queue *queue)
-{
-	if (!queue->lingers)
-		return;
-	list_del(&queue->serving);
-	queue->lingers = false;
-	queue->bus->n_lingering--;
-}
 
 /* True: there may be more for those who still wait. The queue may be gone afterwards. */
 static bool queue_serve(struct queue *queue)
@@ -100,7 +86,6 @@ void queues_serve(void *arg)
 
 void queue_wake(struct queue *queue)
 {
-	linger_end(queue);
 	if (list_empty(&queue->serving))
 		list_add_tail(&queue->bus->serving, &queue->serving);
 	task_defer(&queue->bus->serve);
@@ -111,7 +96,6 @@ static void queue_ready(void *arg)
 {
 	struct queue *queue = arg;
 
-	linger_end(queue);
 	struct longpoll *bus = queue->bus;
 
 	/* The task begins the count anew. */
@@ -162,7 +146,6 @@ void queues_unread(void *arg, struct stream *stream)
 
 static void queue_destroy(struct queue *queue)
 {
-	linger_end(queue);
 	list_del(&queue->serving);
 	queue->events = call_events_destroy(queue->events);
 	if (queue->cursor) {
@@ -219,61 +202,13 @@ struct queue *queue_open(struct longpoll *bus, struct str key)
 	return queue;
 }
 
-/* False: there is no room, or no memory for the timer. */
-static bool linger_begin(struct queue *queue)
-{
-	struct longpoll *bus = queue->bus;
-
-	if (queue->lingers)
-		return true;
-	/* Events of calls move by themselves: these queues are made and end by other rules. */
-	if (queue->events || !queue->cursor || bus->stopped || bus->n_lingering == LINGERING_MAX)
-		return false;
-	if (!timer_running(&bus->linger) && timer_start(&bus->linger, LINGER_MS) < 0)
-		return false;
-	list_del(&queue->serving);
-	list_add_tail(&bus->lingering, &queue->serving);
-	queue->lingers = true;
-	bus->n_lingering++;
-	return true;
-}
-
-/* Nobody waits for it, and nothing of it is with anybody. */
-static bool is_unused(const struct queue *queue)
-{
-	return !queue->held && list_empty(&queue->waiters) &&
-	       !(queue->cursor && cursor_holds(queue->cursor));
-}
-
-static void queue_forget(struct queue *queue)
-{
-	map_del(&queue->bus->queues, &queue->node);
-	queue_destroy(queue);
-}
-
 void queue_release(struct queue *queue)
 {
-	if (is_unused(queue) && !(queue->cursor && cursor_lag(queue->cursor)) &&
-	    !linger_begin(queue))
-		queue_forget(queue);
-}
-
-/* Those that had begun to linger when it rang last are forgotten, unless they are in use again. */
-void queues_linger(void *arg)
-{
-	struct longpoll *bus = arg;
-
-	while (!list_empty(&bus->lingered)) {
-		struct queue *queue = container_of(bus->lingered.next, struct queue, serving);
-
-		linger_end(queue);
-		assert(bus->lingered.next != &queue->serving); /* which analysers can't see */
-		if (is_unused(queue))
-			queue_forget(queue);
-	}
-	list_splice_tail(&bus->lingered, &bus->lingering);
-	if (!list_empty(&bus->lingered) && timer_start(&bus->linger, LINGER_MS) < 0)
-		queues_linger(bus); /* no memory for the timer: now, then */
+	if (queue->held || !list_empty(&queue->waiters) ||
+	    (queue->cursor && (cursor_in_flight(queue->cursor) || cursor_lag(queue->cursor))))
+		return;
+	map_del(&queue->bus->queues, &queue->node);
+	queue_destroy(queue);
 }
 
 void queue_hold(struct queue *queue)

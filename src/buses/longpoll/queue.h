@@ -49,7 +49,7 @@ struct waiter {
 struct queue *queue_open(struct longpoll *bus, struct str key);
 /* The queue if somebody reads it, or has read from it what is not settled; else NULL. */
 struct queue *queue_find(const struct longpoll *bus, struct str key);
-/* Forgets it, now or after a while, if nobody waits and nothing of it is under way. */
+/* Forgets it if nobody waits and nothing of it is under way. */
 void queue_release(struct queue *queue);
 /* The queue stays until it is let go of as often as it was held; that releases it, too. */
 void queue_hold(struct queue *queue);
@@ -107,8 +107,6 @@ void queue_leave(struct waiter *waiter);
 
 /* Serves some of those who wait and for whom there are messages; the others in later turns. */
 void queues_serve(void *arg);
-/* The timer of queues that linger. */
-void queues_linger(void *arg);
 /* Messages came to a stream that no queue reads: its waiters, if there are any, get it. */
 void queues_unread(void *arg, struct stream *stream);
 /* At the end of the port: ends whoever waits, forgets everything. */

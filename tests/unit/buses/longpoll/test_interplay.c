@@ -41,11 +41,8 @@ static uint64_t purge(struct world *w, const char *queue)
 	return n;
 }
 
-/* After a queue that is not used any more has lingered. */
 static bool has_stream(struct world *w, const char *name)
 {
-	run_some(w->loop);
-	loop_test_advance(w->loop, 2001);
 	run_some(w->loop);
 	struct stream *s = stream_find(w->streams, str_from(name));
 
