@@ -3,10 +3,11 @@
  * What a program has on its heap, for benchmarks: a library for LD_PRELOAD that counts bytes and
  * blocks in use in a file (HEAP_COUNT_FILE) that somebody else reads meanwhile.
  *
- * A block counts as malloc counts it: what it may use and the 8 bytes of glibc before it. The
+ * A block counts as its heap counts it: what it may use (jemalloc's size class, nothing is before it). The
  * figures are two uint64_t: bytes, blocks; SIZES further ones are the blocks of
  * each size in units of 16 bytes.
  */
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <stdatomic.h>
@@ -15,7 +16,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-enum { UNIT = 16, SIZES = 256, HEADER = 8 };
+enum { UNIT = 16, SIZES = 256 };
 
 struct counts {
 	_Atomic uint64_t bytes, blocks, sizes[SIZES];
@@ -24,10 +25,22 @@ struct counts {
 static struct counts before; /* until the file is there */
 static struct counts *counts = &before;
 
-extern void *__libc_malloc(size_t n);
-extern void *__libc_calloc(size_t n, size_t size);
-extern void *__libc_realloc(void *p, size_t n);
-extern void __libc_free(void *p);
+/* The heap that the program would have without us. */
+static void *(*next_malloc)(size_t n);
+static void *(*next_calloc)(size_t n, size_t size);
+static void *(*next_realloc)(void *p, size_t n);
+static void (*next_free)(void *p);
+
+/* Whoever allocates first may be ahead of all constructors; there is one thread then. */
+static void find_next(void)
+{
+	if (next_malloc)
+		return;
+	*(void **)&next_calloc = dlsym(RTLD_NEXT, "calloc");
+	*(void **)&next_realloc = dlsym(RTLD_NEXT, "realloc");
+	*(void **)&next_free = dlsym(RTLD_NEXT, "free");
+	*(void **)&next_malloc = dlsym(RTLD_NEXT, "malloc");
+}
 
 __attribute__((constructor)) static void open_counts(void)
 {
@@ -52,7 +65,7 @@ __attribute__((constructor)) static void open_counts(void)
 
 static void count(void *p, int sign)
 {
-	size_t n = p ? malloc_usable_size(p) + HEADER : 0, size = n / UNIT;
+	size_t n = p ? malloc_usable_size(p) : 0, size = n / UNIT;
 
 	if (!p)
 		return;
@@ -63,16 +76,20 @@ static void count(void *p, int sign)
 
 void *malloc(size_t n)
 {
-	void *p = __libc_malloc(n);
+	void *p;
 
+	find_next();
+	p = next_malloc(n);
 	count(p, 1);
 	return p;
 }
 
 void *calloc(size_t n, size_t size)
 {
-	void *p = __libc_calloc(n, size);
+	void *p;
 
+	find_next();
+	p = next_calloc(n, size);
 	count(p, 1);
 	return p;
 }
@@ -81,8 +98,9 @@ void *realloc(void *p, size_t n)
 {
 	void *q;
 
+	find_next();
 	count(p, -1);
-	q = __libc_realloc(p, n);
+	q = next_realloc(p, n);
 	if (q)
 		count(q, 1);
 	else if (n)
@@ -92,6 +110,7 @@ void *realloc(void *p, size_t n)
 
 void free(void *p)
 {
+	find_next();
 	count(p, -1);
-	__libc_free(p);
+	next_free(p);
 }

@@ -17,7 +17,6 @@
 #include "config/ari_proxy_conf.h"
 #include "daemon.h"
 #include "daemon_tls.h"
-#include "net/tls_memory.h"
 
 #define SYSTEM_CONFIG "/etc/voxbus/voxbus.yaml"
 
@@ -172,7 +171,6 @@ int main(int argc, char **argv)
 	struct err e = { "" };
 	int code;
 
-	tls_memory_init();
 	code = parse_options(argc, argv, &o);
 	if (code >= 0)
 		return code;

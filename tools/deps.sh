@@ -9,7 +9,7 @@ set -euo pipefail
 . "$(dirname "${BASH_SOURCE[0]}")/lib.sh"
 
 RUN=(meson ninja-build pkg-config gcc libc6-dev libuv1-dev node-llhttp libwslay-dev libcjson-dev
-	libyaml-dev libssl-dev zlib1g-dev libnats-dev debian-archive-keyring sip-tester curl jq python3)
+	libyaml-dev libssl-dev zlib1g-dev libnats-dev libjemalloc-dev debian-archive-keyring sip-tester curl jq python3)
 TEST=(libcmocka-dev clang clang-tidy clang-format libclang-rt-14-dev cppcheck gcovr python3-pytest openssl
 	shellcheck git rabbitmq-server python3-pika nats-server)
 # The foreign client of the NATS tests is an npm package; a node from elsewhere brings its npm.
