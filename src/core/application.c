@@ -162,7 +162,7 @@ const struct str *port_dropped(const struct port *port, struct str application, 
 bool application_keeps_results(const struct application *a)
 {
 	return a->deduplicate == DEDUPLICATE_ALWAYS ||
-	       (a->deduplicate == DEDUPLICATE_REDELIVERED && a->bus->ops->roles & PORT_REDELIVERS);
+	       (a->deduplicate == DEDUPLICATE_REDELIVERED && a->bus->redelivers);
 }
 
 bool application_drops(const struct application *a, struct str type)

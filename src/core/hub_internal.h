@@ -78,6 +78,7 @@ struct port {
 	size_t commands_waiting; /* taken from this bus, not answered yet */
 	size_t under_way;        /* commands that this engine has */
 	bool started, paused;
+	bool redelivers; /* commands may come twice, marked */
 };
 
 struct application {

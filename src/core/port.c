@@ -111,6 +111,11 @@ void port_listening(struct port *port, struct str topic, int result)
 			 STR_ARG(topic), strerror(-result), "asked again when the link comes up");
 }
 
+void port_redelivers(struct port *port)
+{
+	port->redelivers = true;
+}
+
 void port_writable(struct port *port)
 {
 	struct list now;

@@ -25,10 +25,9 @@ struct port_queues;
 struct hub;
 
 enum port_role {
-	PORT_ENGINE = 1,     /* events come in, commands go out */
-	PORT_BUS = 2,        /* commands come in, events go out */
-	PORT_PULL = 4,       /* a bus whose readers fetch by themselves: `send` is never called */
-	PORT_REDELIVERS = 8, /* a bus whose broker may bring a command again, and says so */
+	PORT_ENGINE = 1, /* events come in, commands go out */
+	PORT_BUS = 2,    /* commands come in, events go out */
+	PORT_PULL = 4,   /* a bus whose readers fetch by themselves: `send` is never called */
 };
 
 enum port_state {
@@ -135,6 +134,8 @@ void port_listening(struct port *port, struct str topic, int result);
 /* A worker has shown itself on a topic of a call, other than by a command: by DUMMY on commands_<d>,
  * or by reading events_<d>. Any topic may be told, any number of times. */
 void port_touched(struct port *port, struct str topic);
+/* A bus, in its `create`: its broker may bring a command again, and says so. Results are recorded for that. */
+void port_redelivers(struct port *port);
 /* `send` has room again after -EAGAIN. */
 void port_writable(struct port *port);
 

@@ -112,6 +112,20 @@ def test_nothing_twice_in_the_stream_after_a_restart_of_the_server(daemon, ari_p
     assert len(client.of("voxbus.apps.hello")) == 1
 
 
+def test_result_is_kept_for_a_command_that_comes_again(daemon, ari_peer, nats_server, nats_client):
+    d = start(daemon, ari_peer, nats_server)
+    ari_peer.wait_session("hello").send(stasis_start("c1", "hello"))
+    ari_peer.answer("POST", "/channels/c1/answer", 204, None)
+    client = nats_client()
+    dialog = consume(client)
+    values(client, dialog, 1)
+    states = d.metrics()["voxbus_journal_states"]
+    client.tell("pub", subject=f"voxbus.commands.{dialog}",
+                data='{"unique_id":"1","url":"/channels/c1/answer","method":"POST","body":""}')
+    assert client.next(f"voxbus.responses.{dialog}")["status_code"] == 204
+    assert d.metrics()["voxbus_journal_states"] == states + 1
+
+
 def test_command_sent_while_the_daemon_is_away_is_carried_out(daemon, ari_peer, nats_server, nats_client):
     d = start(daemon, ari_peer, nats_server)
     ari_peer.wait_session("hello").send(stasis_start("c1", "hello"))

@@ -158,6 +158,7 @@ static int bus_create(struct port *port, const struct port_env *env, const void 
 	bus->log = env->log;
 	bus->conf = conf;
 	bus->told = PORT_DOWN;
+	port_redelivers(port);
 	amqp_channels_init(bus);
 	amqp_sweep_init(bus);
 	amqp_queues_init(bus);
@@ -255,7 +256,7 @@ static size_t bus_stats(void *self, struct port_stat *ret, size_t n)
 
 const struct port_ops amqp_bus_ops = {
 	.name = "amqp",
-	.roles = PORT_BUS | PORT_REDELIVERS,
+	.roles = PORT_BUS,
 	.create = bus_create,
 	.start = bus_start,
 	.send = bus_send,

@@ -127,6 +127,13 @@ static int memory_create(struct port *port, const struct port_env *env, const vo
 	return 0;
 }
 
+static int broker_create(struct port *port, const struct port_env *env, const void *conf,
+			 void **ret, struct err *e)
+{
+	port_redelivers(port);
+	return memory_create(port, env, conf, ret, e);
+}
+
 static int memory_start(void *self, struct err *e)
 {
 	struct memory_port *m = self;
@@ -270,8 +277,8 @@ const struct port_ops memory_bus_ops = {
 
 const struct port_ops memory_broker_ops = {
 	.name = "memory",
-	.roles = PORT_BUS | PORT_REDELIVERS,
-	.create = memory_create,
+	.roles = PORT_BUS,
+	.create = broker_create,
 	.start = memory_start,
 	.send = memory_bus_send,
 	.settle = memory_settle,

@@ -280,6 +280,8 @@ static int nats_create(struct port *port, const struct port_env *env, const void
 	n->port = port;
 	n->env = *env;
 	n->conf = conf;
+	if (n->conf->jetstream.stream)
+		port_redelivers(port);
 	list_init(&n->wants);
 	task_init(&n->pump, env->loop, on_pump, n);
 	task_init(&n->closed, env->loop, on_closed, n);
@@ -400,7 +402,7 @@ static size_t nats_stats(void *self, struct port_stat *ret, size_t max)
 
 const struct port_ops nats_bus_ops = {
 	.name = "nats",
-	.roles = PORT_BUS | PORT_REDELIVERS,
+	.roles = PORT_BUS,
 	.create = nats_create,
 	.start = nats_start,
 	.send = nats_send,
