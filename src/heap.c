@@ -7,6 +7,8 @@ extern const char *malloc_conf;
 
 /*
  * One arena: the loop's thread does nearly all, and what one thread gave back another can use.
- * What is free goes back to the kernel after a tenth of a second.
+ * What is free goes back to the kernel after a tenth of a second, by a thread of jemalloc, also when we
+ * are idle; and no thread keeps much for itself.
  */
-const char *malloc_conf = "narenas:1,dirty_decay_ms:100,muzzy_decay_ms:0";
+const char *malloc_conf = "narenas:1,background_thread:true,dirty_decay_ms:100,muzzy_decay_ms:0,"
+			  "tcache_nslots_small_max:64,tcache_nslots_large:8";

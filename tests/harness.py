@@ -454,8 +454,10 @@ class Dialog:
 class Asterisk:
     """One instance of the lab's Asterisk, see tests/lab/README.md."""
 
-    def __init__(self, version=22):
+    def __init__(self, version=22, rtp=None):
+        """rtp: (first, last) of the UDP ports for RTP, where the block's 200, enough for 100 calls, are too few."""
         self.version = version
+        self.rtp = rtp
         self.dir = pathlib.Path(tempfile.mkdtemp(prefix="va", dir="/tmp"))
         self.portbase = self._draw_portbase()
         self.ari_port = self.portbase + 88
@@ -484,6 +486,8 @@ class Asterisk:
 
     def _script(self, name, *args, timeout=30):
         env = {**os.environ, "INSTANCE": str(self.dir), "PORTBASE": str(self.portbase)}
+        if self.rtp:
+            env.update(RTP_FIRST=str(self.rtp[0]), RTP_LAST=str(self.rtp[1]))
         # Output to a file: Asterisk inherits it, and a pipe would be held open for ever.
         with open(self.dir / "script.log", "w+b") as log:
             done = subprocess.run([str(LAB / "asterisk" / name), str(self.version), *args], env=env, timeout=timeout,

@@ -13,8 +13,8 @@
 #include "journal/journal_internal.h"
 
 enum {
-	CHUNK_CAP = 65536,
-	SPARE_MAX = 16,
+	CHUNK_CAP = 65536 - (int)sizeof(struct chunk), /* a block that a heap has no need to round up */
+	SPARE_MAX = 4,
 	RELAXED_MS = 5,
 };
 

@@ -9,6 +9,7 @@
 #               the control socket lies in it and a Unix socket's path has at most 107 bytes.
 #   ASTERISK    `system`: the Asterisk that is installed on this machine instead of an unpacked one
 #   PORTBASE    +88 is HTTP and ARI (TCP), +60 SIP (UDP), +200..+399 RTP (UDP), all on 127.0.0.1
+#   RTP_FIRST, RTP_LAST  other ports for RTP: each call takes two
 
 LAB_DIR=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 # shellcheck source=../../../tools/lib.sh
@@ -27,6 +28,7 @@ INSTANCE=${INSTANCE:-$LAB/run$VERSION}
 PID_FILE=$INSTANCE/asterisk.pid
 HTTP_PORT=$((PORTBASE + 88))
 SIP_PORT=$((PORTBASE + 60))
+RTP_FIRST=${RTP_FIRST:-$((PORTBASE + 200))} RTP_LAST=${RTP_LAST:-$((PORTBASE + 399))}
 
 # asterisk_at ROOT ARGUMENT... - run the Asterisk below ROOT with its own loader and libraries.
 asterisk_at() {

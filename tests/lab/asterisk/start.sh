@@ -19,7 +19,7 @@ render() {
 	for file in "$LAB_DIR"/conf/*.conf; do
 		sed -e "s|@ROOT@|$AST_ROOT|g;s|@INSTANCE@|$INSTANCE|g;s|@MODULES@|$modules|g" \
 			-e "s|@HTTP@|$HTTP_PORT|g;s|@SIP@|$SIP_PORT|g" \
-			-e "s|@RTP_FIRST@|$((PORTBASE + 200))|g;s|@RTP_LAST@|$((PORTBASE + 399))|g" \
+			-e "s|@RTP_FIRST@|$RTP_FIRST|g;s|@RTP_LAST@|$RTP_LAST|g" \
 			"$file" >"$INSTANCE/etc/${file##*/}"
 	done
 	# The list holds what either version needs; a module that this one lacks would be an error.
