@@ -7,10 +7,11 @@
 The tap has each frame that Asterisk has sent, the sample prints each event that it got. Call by call the types must be
 the same, in the same order: nothing lost, nothing inverted. By hand, with the figures:
 
-    VOXBUS_BUILD=build/run tests/peers/call_load.py amqp|nats [--calls 2000] [--rate 100] [--samples 2]
+    VOXBUS_BUILD=build/run tests/peers/call_load.py amqp|nats [--asterisk 22|16] [--calls 2000] [--rate 100] [--samples 2]
 """
 import argparse
 import collections
+import contextlib
 import json
 import pathlib
 import sys
@@ -36,11 +37,11 @@ def channel_of(frame):
     return frame.get("channel", {}).get("id") or uri.removeprefix("channel:")
 
 
-def sent(tap):
-    """{channel: [types, as Asterisk sent them]}"""
+def sent(tap, dials):
+    """{channel: [types, as Asterisk sent them]}; dials: it is the tap's client, not its server."""
     calls = collections.defaultdict(list)
     for connection in tap.connections:
-        for frame in (json.loads(f.text) for f in connection.up):
+        for frame in (json.loads(f.text) for f in (connection.up if dials else connection.down)):
             if frame["type"] not in ABOUT_THE_LINK:
                 calls[channel_of(frame)].append(frame["type"])
     return calls
@@ -82,37 +83,52 @@ class Bus:
         return int(d.metrics()['voxbus_nats_topics{port="main",type="nats"}']) - 1
 
 
-def run(bus, asterisk, directory, o):
-    d = Daemon({"engines": [asterisk.engine("hello", **SERVER)], "buses": [bus.conf],
-                "applications": applications("hello", bus="main")})
-    try:
-        with WsTap(d.http_port) as tap:
-            asterisk.dials(tap.port, "hello")
+@contextlib.contextmanager
+def tapped(asterisk, bus):
+    """A daemon and the tap between it and Asterisk: 22 dials us, 16 is dialled."""
+    engine = asterisk.engine("hello", **(SERVER if asterisk.version >= 22 else {}))
+    with WsTap(asterisk.ari_port) as tap:
+        if asterisk.version < 22:
+            engine["url"] = engine["url"].replace(str(asterisk.ari_port), str(tap.port))
+        d = Daemon({"engines": [engine], "buses": [bus.conf], "applications": applications("hello", bus="main")})
+        try:
+            if asterisk.version >= 22:
+                tap.server_port = d.http_port
+                asterisk.dials(tap.port, "hello")
             d.wait_ready(30)
-            sample = bus.sample(directory, o.samples)
-            before = rss_kib(d)
-            phone = asterisk.sipp("7000", count=o.calls, rate=o.rate, hangup="callee", parallel=o.calls,
-                                  limit=int(o.calls / o.rate) + 120)
-            try:
-                ok, failed = phone.result()
-            finally:
-                phone.clean()
-            wait_until(lambda: not asterisk.channels(), 30, "a channel is left")
-            time.sleep(QUIET_S)
-            ours, theirs = sample.calls(), sent(tap)
-            wait_until(lambda: bus.left(d) == 0, 60, f"{bus.left(d)} queues or topics of calls are left", every=1)
-            growth = settled_growth(d, before)
-            sample.end()
-        a, b = histories(theirs), histories(ours)
-        wrong = sum((a - b).values())
-        print(f"{bus.kind}: SIP calls answered {ok}, failed {failed}; calls announced {len(ours)}, frames sent "
-              f"{sum(map(len, theirs.values()))}, delivered {sum(map(len, ours.values()))}, calls with a loss or an "
-              f"inversion {wrong}, without an end {sum(c[-1] != 'StasisEnd' for c in ours.values())}, channels left 0, "
-              f"queues or topics left 0, RSS {growth:+d} KiB")
-        d.stop()
-        return failed == 0 and wrong == 0
+            yield d, tap
+            d.stop()
+        finally:
+            d.clean()
+
+
+def call_all(asterisk, o):
+    """SIP calls, answered and failed, once they are over."""
+    phone = asterisk.sipp("7000", count=o.calls, rate=o.rate, hangup="callee", parallel=o.calls,
+                          limit=int(o.calls / o.rate) + 120)
+    try:
+        return phone.result()
     finally:
-        d.clean()
+        phone.clean()
+        wait_until(lambda: not asterisk.channels(), 30, "a channel is left")
+
+
+def run(bus, asterisk, directory, o):
+    with tapped(asterisk, bus) as (d, tap):
+        sample = bus.sample(directory, o.samples)
+        before = rss_kib(d)
+        ok, failed = call_all(asterisk, o)
+        time.sleep(QUIET_S)
+        ours, theirs = sample.calls(), sent(tap, asterisk.version >= 22)
+        wait_until(lambda: bus.left(d) == 0, 60, f"{bus.left(d)} queues or topics of calls are left", every=1)
+        growth = settled_growth(d, before)
+        sample.end()
+    wrong = sum((histories(theirs) - histories(ours)).values())
+    print(f"{bus.kind}, Asterisk {asterisk.version}: SIP calls answered {ok}, failed {failed}; calls announced {len(ours)}, "
+          f"frames sent {sum(map(len, theirs.values()))}, delivered {sum(map(len, ours.values()))}, calls with a loss or an "
+          f"inversion {wrong}, without an end {sum(c[-1] != 'StasisEnd' for c in ours.values())}, channels left 0, "
+          f"queues or topics left 0, RSS {growth:+d} KiB")
+    return failed == 0 and wrong == 0
 
 
 def main():
@@ -120,9 +136,10 @@ def main():
     parser.add_argument("bus", choices=("amqp", "nats"))
     parser.add_argument("--calls", type=int, default=2000)
     parser.add_argument("--rate", type=int, default=100, help="new calls a second")
+    parser.add_argument("--asterisk", type=int, choices=(16, 22), default=22)
     parser.add_argument("--samples", type=int, default=2, help="how many of them")
     o = parser.parse_args()
-    bus, asterisk = Bus(o.bus), Asterisk(22, rtp=RTP)
+    bus, asterisk = Bus(o.bus), Asterisk(o.asterisk, rtp=RTP)
     try:
         asterisk.start()
         with tempfile.TemporaryDirectory() as directory:

@@ -37,6 +37,9 @@ class FrameReader:
             end = self.buffer.find(b"\r\n\r\n")
             if end < 0:
                 return
+            if b"\r\nupgrade: websocket" not in self.buffer[:end].lower():
+                self.buffer.clear()  # plain HTTP on the same port
+                return
             del self.buffer[:end + 4]
             self.open = True
         while self._one():
