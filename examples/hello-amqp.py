@@ -8,9 +8,13 @@
 
 Start it as often as you like: each call goes to one of them. It does what an application of go-ari-proxy does,
 with the same queues: the flags must be these, or RabbitMQ refuses the second who declares them.
+
+When the broker goes away it comes back to its calls: what voxbus has not heard or said meanwhile waits in the queues, and
+commands without an answer are sent again, with their unique_id: `deduplicate: always` does those once that were done.
 """
 import json
 import os
+import time
 import uuid
 
 import pika
@@ -23,36 +27,48 @@ SOUND = os.environ.get("VOXBUS_SOUND", "sound:hello-world")
 class Call:
     """One call: a dialog_id and its three queues."""
 
+    open = {}  # by dialog_id
+
     def __init__(self, channel, dialog):
-        self.channel, self.dialog, self.seen, self.ended = channel, dialog, 0, False
-        self.unanswered = set()
-        publish(channel, f"commands_{dialog}", "DUMMY")  # we are here: what go-ari-library says first
-        self.consumers = [consume(channel, f"events_{dialog}", self.on_event),
-                          consume(channel, f"responses_{dialog}", self.on_response)]
+        self.dialog, self.seen, self.ended = dialog, 0, False
+        self.unanswered = {}
+        self.open[dialog] = self
+        self.attach(channel)
+
+    def attach(self, channel):
+        """At first, and again after each loss of the connection."""
+        self.channel = channel
+        publish(channel, f"commands_{self.dialog}", "DUMMY")  # we are here: what go-ari-library says first
+        self.consumers = [consume(channel, f"events_{self.dialog}", self.on_event),
+                          consume(channel, f"responses_{self.dialog}", self.on_response)]
+        for text in self.unanswered.values():
+            publish(channel, f"commands_{self.dialog}", text)
 
     def command(self, method, url, **parameters):
         command = {"unique_id": str(uuid.uuid4()), "url": url, "method": method, "body": json.dumps(parameters)}
-        self.unanswered.add(command["unique_id"])
-        publish(self.channel, f"commands_{self.dialog}", json.dumps(command))
+        self.unanswered[command["unique_id"]] = json.dumps(command)
+        publish(self.channel, f"commands_{self.dialog}", self.unanswered[command["unique_id"]])
 
     def on_event(self, message):
         if message["seq"] <= self.seen:  # again, after a lost connection: the number says so
             return
-        self.seen = message["seq"]
-        event = json.loads(message["ari_body"])
-        print(self.dialog, message["type"], flush=True)
-        if message["type"] == "StasisStart":
+        self.handle(message["type"], json.loads(message["ari_body"]))
+        self.seen = message["seq"]  # now: if the connection broke in between it comes again
+        print(self.dialog, message["seq"], message["type"], flush=True)
+        self.leave()
+
+    def handle(self, kind, event):
+        if kind == "StasisStart":
             url = f"/channels/{event['channel']['id']}"
             self.command("POST", f"{url}/answer")
             self.command("POST", f"{url}/play", media=SOUND)
-        elif message["type"] == "PlaybackFinished":
+        elif kind == "PlaybackFinished":
             self.command("DELETE", f"/channels/{event['playback']['target_uri'].removeprefix('channel:')}")
-        elif message["type"] == "StasisEnd":
+        elif kind == "StasisEnd":
             self.ended = True
-            self.leave()
 
     def on_response(self, message):
-        self.unanswered.discard(message["unique_id"])
+        self.unanswered.pop(message["unique_id"], None)
         if message["status_code"] >= 400:
             print(self.dialog, message["status_code"], message["response_body"], flush=True)
         self.leave()
@@ -63,10 +79,11 @@ class Call:
             for consumer in self.consumers:
                 self.channel.basic_cancel(consumer)
             self.consumers = []
+            self.open.pop(self.dialog, None)
 
 
 def publish(channel, queue, text):
-    channel.basic_publish("", queue, text, pika.BasicProperties("application/json"))
+    channel.basic_publish("", queue, text, pika.BasicProperties("application/json", delivery_mode=2))
 
 
 def consume(channel, queue, handle):
@@ -78,15 +95,30 @@ def consume(channel, queue, handle):
     return channel.basic_consume(queue, on_message)
 
 
-def main():
-    connection = pika.BlockingConnection(pika.URLParameters(URL))
-    channel = connection.channel()
-    consume(channel, APPLICATION, lambda start: Call(channel, start["dialog_id"]))
+def on_start(channel, start):
+    if start["dialog_id"] not in Call.open:  # else it comes again, after a lost connection
+        Call(channel, start["dialog_id"])
+
+
+def work():
+    """Until the connection is lost."""
+    channel = pika.BlockingConnection(pika.URLParameters(URL)).channel()
+    for call in list(Call.open.values()):
+        call.attach(channel)
+    consume(channel, APPLICATION, lambda start: on_start(channel, start))
     print(f'waiting for calls of "{APPLICATION}"', flush=True)
-    try:
-        channel.start_consuming()
-    except KeyboardInterrupt:
-        connection.close()
+    channel.start_consuming()
+
+
+def main():
+    while True:
+        try:
+            work()
+        except pika.exceptions.AMQPError as e:
+            print("the broker is away:", repr(e), flush=True)
+            time.sleep(1)
+        except KeyboardInterrupt:
+            return
 
 
 if __name__ == "__main__":

@@ -36,7 +36,7 @@ function call(dialog) {
     if (seq <= seen) return; // again, after a lost connection: the number says so
     seen = seq;
     const event = JSON.parse(ari_body);
-    console.log(dialog, type);
+    console.log(dialog, seq, type);
     if (type === "StasisStart") {
       command("POST", `/channels/${event.channel.id}/answer`);
       command("POST", `/channels/${event.channel.id}/play`, { media });

@@ -1,14 +1,18 @@
 # SPDX-License-Identifier: MIT
 """The samples of examples/ as processes of a test: one program, several at a time, and what they print."""
 import os
+import re
 import subprocess
 
 from harness import ROOT, wait_until
 from nats_server import packages
 
 
+EVENT = re.compile(r"^([0-9a-f]{8}-[-0-9a-f]{27}) (\d+) ([A-Z]\w+)$", re.M)
+
+
 class Sample:
-    """argv is started `count` times; each says that it waits for calls, then a line `<dialog> <type>` an event."""
+    """argv is started `count` times; each says that it waits for calls, then a line `<dialog> <seq> <type>` an event."""
 
     def __init__(self, argv, env, directory, count=2, cwd=None):
         self.logs = [directory / f"sample{i}.log" for i in range(count)]
@@ -23,15 +27,24 @@ class Sample:
         return [log.read_text() for log in self.logs]
 
     def calls(self):
-        """{dialog: [types, as they came]}"""
+        """{dialog: [types, by their numbers]}; what came twice, also to two of them, counts once."""
         calls = {}
         for text in self.texts():
-            for line in text.splitlines()[1:]:
-                dialog, what = line.split(" ", 1)
-                calls.setdefault(dialog, []).append(what)
-        return calls
+            newest = {}
+            for dialog, seq, kind in EVENT.findall(text):
+                seq, had = int(seq), calls.setdefault(dialog, {})
+                if seq not in had:
+                    assert newest.get(dialog, 0) < seq, f"{dialog}: {seq} came behind {newest[dialog]}"
+                    had[seq] = kind
+                assert had[seq] == kind, f"{dialog}: two events are {seq}"
+                newest[dialog] = max(seq, newest.get(dialog, 0))
+        return {dialog: [events[seq] for seq in sorted(events)] for dialog, events in calls.items()}
 
-    def end(self):
+    def ended(self):
+        """How many calls have their end."""
+        return sum(c[-1] == "StasisEnd" for c in self.calls().values())
+
+    def close(self):
         for p in self.processes:
             p.terminate()
         for p in self.processes:

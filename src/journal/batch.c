@@ -13,7 +13,7 @@
 #include "journal/journal_internal.h"
 
 enum {
-	CHUNK_CAP = 65536 - (int)sizeof(struct chunk), /* a block that a heap has no need to round up */
+	CHUNK_CAP = 65536 - (int)sizeof(struct chunk), /* with its head what no heap rounds up */
 	SPARE_MAX = 4,
 	RELAXED_MS = 5,
 };

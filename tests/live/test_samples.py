@@ -18,7 +18,7 @@ def samples(tmp_path):
 
     yield start
     for sample in started:
-        sample.end()
+        sample.close()
 
 
 def answered(sample, asterisk, sipp):
