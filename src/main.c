@@ -17,6 +17,7 @@
 #include "config/ari_proxy_conf.h"
 #include "daemon.h"
 #include "daemon_tls.h"
+#include "heap.h"
 
 #define SYSTEM_CONFIG "/etc/voxbus/voxbus.yaml"
 
@@ -113,8 +114,10 @@ static int run(struct voxbus_conf *conf, const struct options *o)
 	log_setup((enum log_level)conf->log.level, (enum log_format)conf->log.format, stderr);
 	(void)signal(SIGPIPE, SIG_IGN);
 	rc = daemon_create(conf, o->file, o->ari_proxy, &daemon, &e);
-	if (rc == 0)
+	if (rc == 0) {
+		heap_give_back();
 		rc = daemon_run(daemon, &e);
+	}
 	daemon = daemon_destroy(daemon);
 	if (rc < 0)
 		(void)fprintf(stderr, "voxbusd: %s\n", e.text);
