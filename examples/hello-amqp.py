@@ -76,10 +76,10 @@ class Call:
     def leave(self):
         """A queue that we leave with something in it stays for an hour."""
         if self.ended and not self.unanswered:
+            self.open.pop(self.dialog, None)
             for consumer in self.consumers:
                 self.channel.basic_cancel(consumer)
             self.consumers = []
-            self.open.pop(self.dialog, None)
 
 
 def publish(channel, queue, text):
