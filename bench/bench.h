@@ -13,6 +13,8 @@ void spread_sort(uint64_t *us, size_t n);
 uint64_t spread_at(const uint64_t *us, size_t n, unsigned percent);
 /* As many descriptors as this process may have. */
 void raise_files(void);
+/* A blocking connection to that port of 127.0.0.1, without Nagle's delay. */
+int dial(int port);
 /* A port of 127.0.0.1 that nobody listens on now. */
 int free_port(void);
 

@@ -9,9 +9,7 @@
  * channel with confirms, as many on their way as TCP takes. After FRAMES it waits for the
  * last confirm (NATS: flush) and prints seconds since the first byte and its processor time.
  */
-#include <arpa/inet.h>
 #include <nats/nats.h>
-#include <netinet/tcp.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,6 +18,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "bench.h"
+
 enum { IN_SIZE = 262144, OUT_SIZE = 1048576, ACKS_SIZE = 65536 };
 
 static natsConnection *nats;
@@ -27,25 +27,6 @@ static int broker = -1;
 static unsigned char out[OUT_SIZE], acks[ACKS_SIZE];
 static size_t out_n, acks_n;
 static uint64_t published, confirmed;
-
-static void die(const char *what)
-{
-	perror(what);
-	exit(1);
-}
-
-static int dial(int port)
-{
-	struct sockaddr_in to = { .sin_family = AF_INET,
-				  .sin_port = htons((uint16_t)port),
-				  .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
-	int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), one = 1;
-
-	if (fd < 0 || connect(fd, (struct sockaddr *)&to, sizeof(to)) < 0)
-		die("connect");
-	(void)setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof(one));
-	return fd;
-}
 
 static void write_all(int fd, const void *data, size_t n)
 {

@@ -94,6 +94,13 @@ class NatsServer:
         shutil.rmtree(self.dir, ignore_errors=True)
 
 
+def number(d, name):
+    """A number of the NATS port `main` in /metrics."""
+    hits = [v for k, v in d.metrics().items() if k.startswith("voxbus_nats_" + name) and 'port="main"' in k]
+    assert len(hits) == 1, (name, [k for k in d.metrics() if "port" in k])
+    return hits[0]
+
+
 class NatsClient:
     """tests/lab/nats/client.mjs: what it is told to do is in its head; options are those of the package's connect."""
 

@@ -78,13 +78,11 @@ class RabbitMQ:
         return self.processes[-1]
 
     def start(self):
-        (self.dir / "rabbitmq.conf").write_text("log.file.level = warning\n" + self.conf)
-        self._spawn("epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1")
-        harness.wait_until(lambda: answers(self.epmd_port), 10, "epmd does not answer")
-        return self.start_server()
-
-    def start_server(self):
         """Also again, after kill()."""
+        if not self.processes:
+            (self.dir / "rabbitmq.conf").write_text("log.file.level = warning\n" + self.conf)
+            self._spawn("epmd", "-port", str(self.epmd_port), "-address", "127.0.0.1")
+            harness.wait_until(lambda: answers(self.epmd_port), 10, "epmd does not answer")
         server = self.server = self._spawn(SERVER, env=self._environment())
         harness.wait_until(lambda: server.poll() is not None or speaks_amqp(self.port), START_S,
                            "RabbitMQ does not answer", every=0.1)
@@ -105,8 +103,11 @@ class RabbitMQ:
         assert done.returncode == 0, done.stdout + done.stderr
         return done.stdout
 
-    def freeze(self, on=True):
-        self.server.send_signal(signal.SIGSTOP if on else signal.SIGCONT)
+    def freeze(self):
+        self.server.send_signal(signal.SIGSTOP)
+
+    def thaw(self):
+        self.server.send_signal(signal.SIGCONT)
 
     def clean(self):
         for process in reversed(self.processes):

@@ -114,7 +114,7 @@ def test_what_was_delivered_to_one_that_died_is_redelivered_and_done_once(start,
         d.start()
         d.wait_log("port up", count=ups + 1, port="pbx1")
     finally:
-        rabbitmq.freeze(False)
+        rabbitmq.thaw()
     d.wait_ready(20)
     app.until(lambda: len(call.responses) == len(ids))
     assert [r["status_code"] for r in call.responses] == [204] * 3
@@ -162,7 +162,7 @@ def test_a_broker_that_is_killed_in_mid_call_loses_nothing(start, app, ari_peer,
         sent += 1
         time.sleep(0.05)
     session.send(stasis_start("late", "hello"))
-    rabbitmq.start_server()
+    rabbitmq.start()
     app.connect()
     d.wait_ready(40)
     session.send(*[dial(c) for c in ids])
@@ -194,7 +194,7 @@ def test_a_frozen_broker_is_noticed_and_goes_on(start, app, ari_peer, rabbitmq):
         began = time.monotonic()
         assert d.admin("GET", "/api/status").status == 200 and time.monotonic() - began < 0.5
     finally:
-        rabbitmq.freeze(False)
+        rabbitmq.thaw()
     d.wait_ready(40)
     app.until(lambda: len(set(numbers(call))) == 2001, 60)
     newest = 0

@@ -5,6 +5,7 @@ import time
 
 from ari_peer import event, stasis_end, stasis_start
 from harness import applications, ari_engine, wait_until
+from nats_server import number
 
 
 def start(daemon, peer, server, **more):
@@ -12,10 +13,6 @@ def start(daemon, peer, server, **more):
                 "applications": applications("hello", bus="main", **more)})
     d.wait_ready()
     return d
-
-
-def in_flight(d):
-    return sum(v for k, v in d.metrics().items() if k.startswith("voxbus_nats_in_flight"))
 
 
 def varset(value):
@@ -28,7 +25,7 @@ def open_call(d, peer, client):
     peer.wait_session("hello").send(stasis_start("c1", "hello"))
     dialog = client.next("hello")["dialog_id"]
     client.event(dialog, "StasisStart")
-    wait_until(lambda: in_flight(d) == 0)  # else it comes again behind a kill
+    wait_until(lambda: number(d, "in_flight") == 0)  # else it comes again behind a kill
     return dialog
 
 

@@ -7,6 +7,7 @@ import pytest
 
 from ari_peer import event, stasis_end, stasis_start
 from harness import SID, applications, ari_engine, free_port, wait_until
+from nats_server import number
 
 
 def start(daemon, peer, url, record="on", **more):
@@ -68,13 +69,6 @@ def test_client_that_subscribes_after_its_dummy_gets_every_event(daemon, ari_pee
     assert number(d, "dummies") == 20
     if late_ms:
         assert number(d, "no_responders") >= 20
-
-
-def number(d, name):
-    """A number of the port in /metrics."""
-    hits = [v for k, v in d.metrics().items() if k.startswith("voxbus_nats_" + name) and 'port="main"' in k]
-    assert len(hits) == 1, (name, [k for k in d.metrics() if "port" in k])
-    return hits[0]
 
 
 def test_call_waits_for_a_worker(daemon, ari_peer, nats_server, nats_client):

@@ -7,6 +7,7 @@ import pytest
 
 from ari_peer import event, stasis_start
 from harness import applications, ari_engine, wait_until
+from nats_server import number
 
 pytestmark = pytest.mark.nats('jetstream {store_dir: "@DIR@/js"}')
 
@@ -19,12 +20,6 @@ def start(daemon, peer, server, wait=True, stream=None, **more):
     if wait:
         d.wait_ready()
     return d
-
-
-def number(d, name):
-    hits = [v for k, v in d.metrics().items() if k.startswith("voxbus_nats_" + name) and 'port="main"' in k]
-    assert len(hits) == 1, name
-    return hits[0]
 
 
 def more(peer, numbers):

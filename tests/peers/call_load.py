@@ -7,7 +7,8 @@
 The tap has each frame that Asterisk has sent, the sample prints each event that it got. Call by call the types must be
 the same, in the same order: nothing lost, nothing inverted. By hand, with the figures:
 
-    VOXBUS_BUILD=build/run tests/peers/call_load.py amqp|nats [--asterisk 22|16] [--calls 2000] [--rate 100] [--fault broker-freeze] [--samples 2]
+    VOXBUS_BUILD=build/run tests/peers/call_load.py amqp|nats [--asterisk 22|16] [--calls 2000] [--rate 100]
+                                                    [--fault broker-freeze|broker-kill] [--samples 2]
 """
 import argparse
 import collections
@@ -40,11 +41,16 @@ def channel_of(frame):
     return frame.get("channel", {}).get("id") or uri.removeprefix("channel:")
 
 
-def sent(tap, dials):
-    """{channel: [types, as Asterisk sent them]}; dials: it is the tap's client, not its server."""
+def dials(asterisk):
+    """Whether it dials us, and so is the tap's client; an older one is dialled, and is its server."""
+    return asterisk.version >= 22
+
+
+def sent(tap, asterisk):
+    """{channel: [types, as Asterisk sent them]}"""
     calls = collections.defaultdict(list)
     for connection in tap.connections:
-        for frame in (json.loads(f.text) for f in (connection.up if dials else connection.down)):
+        for frame in (json.loads(f.text) for f in (connection.up if dials(asterisk) else connection.down)):
             if frame["type"] not in ABOUT_THE_LINK:
                 calls[channel_of(frame)].append(frame["type"])
     return calls
@@ -85,18 +91,12 @@ class Bus:
     def freeze(self):
         self.broker.freeze()
         time.sleep(AWAY_S)
-        if self.kind == "amqp":
-            self.broker.freeze(False)
-        else:
-            self.broker.thaw()
+        self.broker.thaw()
 
     def kill(self):
         self.broker.kill()
         time.sleep(AWAY_S)
-        if self.kind == "amqp":
-            self.broker.start_server()
-        else:
-            self.broker.start()
+        self.broker.start()
 
     def left(self, d):
         if self.kind == "amqp":
@@ -106,15 +106,16 @@ class Bus:
 
 @contextlib.contextmanager
 def tapped(asterisk, bus):
-    """A daemon and the tap between it and Asterisk: 22 dials us, 16 is dialled."""
-    engine = asterisk.engine("hello", **(SERVER if asterisk.version >= 22 else {}))
+    """A daemon and the tap between it and Asterisk."""
+    engine = asterisk.engine("hello", **(SERVER if dials(asterisk) else {}))
     with WsTap(asterisk.ari_port) as tap:
-        if asterisk.version < 22:
+        if not dials(asterisk):
             engine["url"] = engine["url"].replace(str(asterisk.ari_port), str(tap.port))
-        d = Daemon({"engines": [engine], "buses": [bus.conf], "applications": applications("hello", bus="main", deduplicate="always")})
+        d = Daemon({"engines": [engine], "buses": [bus.conf],
+                    "applications": applications("hello", bus="main", deduplicate="always")})
         d.expect_log("port lost", "port stale", "channel closed")
         try:
-            if asterisk.version >= 22:
+            if dials(asterisk):
                 tap.server_port = d.http_port
                 asterisk.dials(tap.port, "hello")
             d.wait_ready(30)
@@ -129,12 +130,12 @@ def wait_left(bus, d, fault):
     How many queues or topics stay behind. None may, but where RabbitMQ was killed: what its clients had acknowledged
     it has again, nobody reads it any more, and such queues go after an hour.
     """
-    deadline = time.monotonic() + LEFT_S
-    while (left := bus.left(d)) and time.monotonic() < deadline:
-        time.sleep(1)
-    if left and not (bus.kind == "amqp" and fault == "broker-kill"):
-        raise TimeoutError(f"{left} queues or topics of calls are left after {LEFT_S} s")
-    return left
+    try:
+        wait_until(lambda: bus.left(d) == 0, LEFT_S, "queues or topics of calls are left", every=1)
+    except TimeoutError:
+        if bus.kind != "amqp" or fault != "broker-kill":
+            raise
+    return bus.left(d)
 
 
 def call_all(asterisk, o, trouble):
@@ -156,9 +157,9 @@ def run(bus, asterisk, directory, o):
         sample = stack.enter_context(contextlib.closing(bus.sample(directory, o.samples)))
         before = rss_kib(d)
         ok, failed = call_all(asterisk, o, getattr(bus, o.fault.removeprefix("broker-")) if o.fault else None)
-        wait_until(lambda: sample.ended() >= ok, 30, "a call has no end")
+        wait_until(lambda: sample.ended() >= ok, 30, "a call has no end", every=0.5)
         time.sleep(QUIET_S)
-        ours, theirs = sample.calls(), sent(tap, asterisk.version >= 22)
+        ours, theirs = sample.calls(), sent(tap, asterisk)
         left = wait_left(bus, d, o.fault)
         growth = settled_growth(d, before) if o.settle else rss_kib(d) - before
     wrong = sum((histories(theirs) - histories(ours)).values())
